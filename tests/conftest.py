@@ -1,0 +1,94 @@
+"""What every test gets: a backend, a seed, a private cache, and the reference data where it is."""
+
+import importlib.util
+import os
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+# Everything below is read when keras, tensorflow or huggingface_hub are first imported.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# The user's own Keras settings and Hub cache must neither steer a test nor be changed by one.
+_HOME = tempfile.TemporaryDirectory(prefix="keras-clip-tests-")
+os.environ["KERAS_HOME"] = str(pathlib.Path(_HOME.name, "keras"))
+if os.environ.get("KERAS_CLIP_NETWORK") != "1":
+    os.environ["HF_HOME"] = str(pathlib.Path(_HOME.name, "huggingface"))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.pop("HF_HUB_CACHE", None)
+
+_REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+class _TorchFirst:
+    """Imports torch just before tensorflow: in the other order their native libraries clash."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            sys.meta_path.remove(self)
+            if importlib.util.find_spec("torch"):
+                import torch  # noqa: F401
+        return None
+
+
+sys.meta_path.insert(0, _TorchFirst())
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """Name of the backend this run uses: "jax", "tensorflow" or "torch"."""
+    import keras
+
+    return keras.backend.backend()
+
+
+@pytest.fixture(scope="session")
+def reference() -> pathlib.Path:
+    """Folder of the reference data; the test is skipped where it is absent."""
+    beside = _REPOSITORY.parent / "shared" / "reference"
+    folder = pathlib.Path(os.environ.get("KERAS_CLIP_REFERENCE") or beside)
+    if not folder.is_dir():
+        pytest.skip("the reference data is absent: set KERAS_CLIP_REFERENCE to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> pathlib.Path:
+    """Root of the checkout."""
+    return _REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """The same random numbers for every test, whatever ran before it."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def torchvision_operators():
+    """Lets torchvision, and so open_clip and timm, be imported beside a CPU build of torch.
+
+    Stock torchvision registers its compiled operators only with the torch it was built for; its
+    Python side then fails on import because it names operators that nobody defined.
+    """
+    torch = pytest.importorskip("torch")
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for signature in (
+        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        "roi_align(Tensor x, Tensor r, float s, int h, int w, int n, bool a) -> Tensor",
+        "roi_pool(Tensor x, Tensor r, float s, int h, int w) -> (Tensor, Tensor)",
+    ):
+        name = signature.partition("(")[0]
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(signature)
+    yield library
