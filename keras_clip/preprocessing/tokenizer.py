@@ -1,0 +1,268 @@
+"""CLIP's tokenizer: texts to token ids and back, with exactly OpenAI's ids."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_clip.preprocessing.atomic_file import write_bytes
+from keras_clip.preprocessing.bpe_backend import build_backend, special_or_plain
+from keras_clip.preprocessing.byte_alphabet import symbol_bytes
+from keras_clip.preprocessing.text_cleaning import clean_text, is_plain
+from keras_clip.preprocessing.vocabulary_files import END_TOKEN, START_TOKEN, read_vocabulary
+
+_CLEANINGS = ("openai", "huggingface")
+_MOST_CACHED_WORDS = 200_000
+
+
+class CLIPTokenizer:
+    """Byte-pair tokenizer: list of n strings -> (n, context_length) int32.
+
+    Special tokens written literally inside a text: by default they become the special ids, as in
+    OpenAI's code, wherever its pattern sees them as a piece of their own (`a<|endoftext|>`, but not
+    `!<|endoftext|>`). `allow_special=False` reads them as plain characters, so that a text from a
+    stranger cannot move the end of text.
+
+    Args:
+        vocabulary: dict of token to id.
+        merges: list of (left, right) token pairs, most important first.
+        context_length: tokens in a row, start and end included.
+        pad_token_id: id that fills a row after the end token.
+        start_token: token before every text.
+        end_token: token after every text.
+        cleaning: "openai" (ftfy, HTML entities, Python's lower case) or "huggingface" (NFC and
+            lower case, as the `tokenizers` pipeline of transformers does it).
+        allow_special: whether special tokens written in a text become their ids.
+
+    Raises:
+        ValueError: an argument is out of range, or a special token is not in the vocabulary.
+
+    Source: openai/CLIP `clip/simple_tokenizer.py`, `clip/clip.py`.
+    """
+
+    def __init__(
+        self,
+        vocabulary,
+        merges,
+        context_length=77,
+        pad_token_id=0,
+        start_token=START_TOKEN,
+        end_token=END_TOKEN,
+        cleaning="openai",
+        allow_special=True,
+    ):
+        if cleaning not in _CLEANINGS:
+            raise ValueError(f"cleaning must be one of {_CLEANINGS}, got {cleaning!r}.")
+        for token in (start_token, end_token):
+            if token not in vocabulary:
+                raise ValueError(f"The special token {token!r} is not in the vocabulary.")
+        self.vocabulary = vocabulary
+        self.merges = merges
+        self.vocabulary_size = max(vocabulary.values()) + 1
+        self.context_length = _checked_length(context_length)
+        self.pad_token_id = pad_token_id
+        if not 0 <= pad_token_id < self.vocabulary_size:
+            raise ValueError(
+                f"pad_token_id must be in 0..{self.vocabulary_size - 1}, got {pad_token_id!r}."
+            )
+        self.start_token, self.end_token = start_token, end_token
+        self.start_token_id, self.end_token_id = vocabulary[start_token], vocabulary[end_token]
+        self.cleaning = cleaning
+        self.allow_special = bool(allow_special)
+        self._backend = None
+        self._words = {}  # ids of every word seen: captions share theirs
+        self._tokens = None
+
+    @classmethod
+    def from_file(cls, path, **settings):
+        """Read a vocabulary in OpenAI's format or Hugging Face's, or a saved tokenizer.
+
+        Args:
+            path: `bpe_*.txt.gz`, `vocab.json` (with `merges.txt` beside it), `tokenizer.json`, or
+                a directory that holds them.
+            **settings: constructor arguments. What is not given comes from
+                `tokenizer_config.json` beside the vocabulary, else from the defaults.
+
+        Returns:
+            CLIPTokenizer.
+
+        Raises:
+            FileNotFoundError: no vocabulary there.
+            ValueError: a damaged file; the message names it.
+        """
+        read = read_vocabulary(path)
+        found = dict(read.settings)
+        pad_token = found.pop("pad_token", None)
+        if "pad_token_id" not in found and pad_token in read.vocabulary:
+            found["pad_token_id"] = read.vocabulary[pad_token]
+        try:
+            return cls(read.vocabulary, read.merges, **{**found, **settings})
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def __call__(self, texts, context_length=None, truncate=True):
+        """Tokenize texts into rows: start, text, end, padding.
+
+        Args:
+            texts: a string or a list of n strings.
+            context_length: tokens in a row, None for the tokenizer's own.
+            truncate: cut texts that are too long and keep the end token in the last place; False
+                raises instead.
+
+        Returns:
+            (n, context_length) int32 NumPy array.
+
+        Raises:
+            TypeError: something else than strings.
+            ValueError: an empty list, or a text that is too long with `truncate=False`.
+        """
+        texts = _checked_texts(texts)
+        length = self.context_length if context_length is None else _checked_length(context_length)
+        rows = np.full((len(texts), length), self.pad_token_id, dtype="int32")
+        for number, (row, ids) in enumerate(zip(rows, self._encode_all(texts), strict=True)):
+            if len(ids) > length - 2:
+                if not truncate:
+                    raise ValueError(
+                        f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at "
+                        f"most {length} fit. Shorten it or pass truncate=True. Text: "
+                        f"{texts[number][:100]!r}"
+                    )
+                ids = ids[: length - 2]
+            row[0] = self.start_token_id
+            row[1 : len(ids) + 1] = ids
+            row[len(ids) + 1] = self.end_token_id
+        return rows
+
+    def encode(self, text):
+        """Token ids of one text, without start and end, not cut.
+
+        Args:
+            text: a string.
+
+        Returns:
+            list of int.
+
+        Raises:
+            TypeError: not a string.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"encode takes one string, got {type(text).__name__}.")
+        return list(self._encode_all([text])[0])
+
+    def detokenize(self, ids, skip_special=False):
+        """Turn token ids into text: every word in lower case and followed by a space.
+
+        Args:
+            ids: ids of one text, (length,), or rows, (n, length); lists or an array.
+            skip_special: drop the start token and everything from the first end token on.
+
+        Returns:
+            A string, or a list of n strings.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        if isinstance(ids, np.ndarray) or hasattr(ids, "__array__"):
+            ids = np.asarray(ids).tolist()
+        ids = list(ids)
+        if ids and not isinstance(ids[0], (int, np.integer)):
+            return [self.detokenize(row, skip_special) for row in ids]
+        if skip_special:
+            ids = ids[: ids.index(self.end_token_id)] if self.end_token_id in ids else ids
+            ids = [index for index in ids if index != self.start_token_id]
+        text = b"".join(self._token_bytes(index) for index in ids)
+        text = text.decode("utf-8", errors="replace").replace("</w>", " ")
+        return text.rstrip(" ") if skip_special else text
+
+    def get_config(self):
+        """The settings beside vocabulary and merges, as constructor arguments."""
+        names = ("context_length", "pad_token_id", "start_token", "end_token", "cleaning")
+        return {name: getattr(self, name) for name in (*names, "allow_special")}
+
+    def save(self, directory):
+        """Write `tokenizer.json` and `tokenizer_config.json`; `from_file(directory)` reads them.
+
+        Both are files that transformers and `tokenizers` read too; they then clean texts their way.
+
+        Args:
+            directory: folder, made if missing.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        specials = (self.start_token, self.end_token)
+        shared = build_backend(self.vocabulary, self.merges, specials, "huggingface", True)
+        settings = {
+            "tokenizer_class": "CLIPTokenizer",
+            "model_max_length": self.context_length,
+            "bos_token": self.start_token,
+            "eos_token": self.end_token,
+            "unk_token": self.end_token,
+            # transformers treats its pad token as special everywhere; with id 0 that would be "!".
+            "pad_token": self.end_token,
+            "keras_clip": self.get_config(),
+        }
+        write_bytes(directory / "tokenizer.json", shared.to_str(pretty=False).encode("utf-8"))
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        write_bytes(directory / "tokenizer_config.json", text.encode("utf-8"))
+
+    def _encode_all(self, texts):
+        """Ids of every text, without start and end."""
+        if self._backend is None:
+            specials = (self.start_token, self.end_token)
+            self._backend = build_backend(
+                self.vocabulary, self.merges, specials, self.cleaning, self.allow_special
+            )
+        if self.cleaning == "huggingface":
+            return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
+        split = [
+            (text.lower() if is_plain(text) else clean_text(text)).split(" ") for text in texts
+        ]
+        words = self._words
+        if len(words) > _MOST_CACHED_WORDS:
+            words = self._words = {}
+        # No piece crosses a space, so words are encoded once and looked up afterwards.
+        new = list({word for line in split for word in line if word not in words})
+        for word, encoding in zip(new, self._backend.encode_batch_fast(new), strict=True):
+            words[word] = self._with_specials(word, encoding.ids)
+        return [[index for word in line for index in words[word]] for line in split]
+
+    def _with_specials(self, word, ids):
+        """The ids of a word, special tokens in it replaced by theirs."""
+        specials = {self.start_token: self.start_token_id, self.end_token: self.end_token_id}
+        if not self.allow_special or not any(token in word for token in specials):
+            return tuple(ids)
+        ids = []
+        for part in special_or_plain(self._backend, word, specials):
+            ids += [specials[part]] if part in specials else self._backend.encode(part).ids
+        return tuple(ids)
+
+    def _token_bytes(self, index):
+        """The bytes that stand for one token id."""
+        if self._tokens is None:
+            self._tokens = {number: token for token, number in self.vocabulary.items()}
+        if index not in self._tokens:
+            raise ValueError(
+                f"Token id {index} is not in the vocabulary of {self.vocabulary_size} ids."
+            )
+        letters = symbol_bytes()
+        return bytes(letters[letter] for letter in self._tokens[index] if letter in letters)
+
+
+def _checked_length(length):
+    if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 2:
+        raise ValueError(f"context_length must be a whole number of at least 2, got {length!r}.")
+    return int(length)
+
+
+def _checked_texts(texts):
+    """The texts as a list of strings."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, (list, tuple, np.ndarray)):
+        raise TypeError(f"Expected a string or a list of strings, got {type(texts).__name__}.")
+    texts = list(texts)
+    if not texts:
+        raise ValueError("Expected at least one text, got an empty list.")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"Expected strings, but text {number} is a {type(text).__name__}.")
+    return texts
