@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from keras_clip.preprocessing.atomic_file import write_bytes
 from keras_clip.preprocessing.byte_alphabet import WORD_END, byte_symbols
-from keras_clip.preprocessing.text_cleaning import clean_text
+from keras_clip.preprocessing.text_cleaning import clean_words
 
 _FIXED_TOKENS = 514  # 256 bytes, 256 bytes at the end of a word, start, end
 
@@ -62,7 +62,7 @@ def _count_words(captions):
 
     words = Counter()
     for caption in captions:
-        words.update(clean_text(caption).split())
+        words.update(clean_words(caption))
     symbols = byte_symbols()
     counts = Counter()
     for word, count in words.items():

@@ -2,9 +2,18 @@
 
 import html
 import re
+import unicodedata
 
-# What the `regex` package calls white space. Python's own `re` also counts U+001C to U+001F.
-_SPACES = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+# All that ftfy's steps other than repairing encodings, quotes and NFC may touch: controls and line
+# ends, ligatures, full and half width, byte order marks, surrogates, and HTML entities.
+_TOUCHED_BY_FTFY = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u2028\u2029\u206a-\u206f"
+    "\u3000\ud800-\udfff\ufb00-\ufb06\ufeff\uff00-\uffff]|&[#0-9A-Za-z]"
+)
+_BEYOND_ASCII = re.compile("[^\x00-\x7f](?:.*[^\x00-\x7f])?")
+_QUOTES = dict.fromkeys([0x2BC, 0x2018, 0x2019, 0x201A, 0x201B], "'") | dict.fromkeys(
+    range(0x201C, 0x2020), '"'
+)
 
 
 def is_plain(text):
@@ -12,20 +21,48 @@ def is_plain(text):
     return text.isascii() and "&" not in text and text.isprintable()
 
 
-def clean_text(text):
-    """Repair, unescape, collapse white space and lower-case one text.
+def clean_words(text):
+    """Repair, unescape and lower-case one text, and split it at white space.
 
     Args:
         text: any string.
 
     Returns:
-        The cleaned string; its words are separated by single spaces.
+        list of words; joined by single spaces they are the text that OpenAI's code would split.
 
     Source: openai/CLIP `clip/simple_tokenizer.py`, `basic_clean` and `whitespace_clean`.
     """
-    if not is_plain(text):
-        import ftfy
+    # Lower-casing sees the whole text: a Greek sigma depends on its neighbours. Unlike `regex`,
+    # `split` counts U+001C to U+001F as white space, but ftfy has removed them.
+    return (text if is_plain(text) else repair_text(text)).lower().split()
 
-        text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    # Lower-casing sees the whole text: a Greek sigma depends on its neighbours.
-    return _SPACES.sub(" ", text.strip()).strip().lower()
+
+def repair_text(text):
+    """`html.unescape(html.unescape(ftfy.fix_text(text)))`, without the work where it is known.
+
+    ftfy takes about 0.1 ms a text, ten times all the rest, and changes few texts.
+
+    Args:
+        text: any string.
+
+    Returns:
+        The repaired string.
+    """
+    if not _TOUCHED_BY_FTFY.search(text):
+        if text.isascii():
+            return text
+        from ftfy.badness import is_bad
+
+        # ftfy repairs an encoding only where `is_bad`, and looks again after a change. What it
+        # looks for is short and holds a character beyond ASCII: the surroundings of these suffice.
+        begin, end = _BEYOND_ASCII.search(text).span()
+        part = text[max(begin - 16, 0) : end + 16]
+        quoted = part.translate(_QUOTES)
+        changed = quoted != part
+        if not is_bad(part) and not (changed and is_bad(quoted)):
+            quoted = text.translate(_QUOTES) if changed else text
+            if unicodedata.is_normalized("NFC", quoted):
+                return quoted
+    import ftfy
+
+    return html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -1,6 +1,7 @@
 """CLIP's tokenizer: texts to token ids and back, with exactly OpenAI's ids."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from keras_clip.preprocessing.atomic_file import write_bytes
 from keras_clip.preprocessing.bpe_backend import build_backend, special_or_plain
 from keras_clip.preprocessing.byte_alphabet import symbol_bytes
-from keras_clip.preprocessing.text_cleaning import clean_text, is_plain
+from keras_clip.preprocessing.text_cleaning import clean_words
+from keras_clip.preprocessing.token_rows import pack_rows
 from keras_clip.preprocessing.vocabulary_files import END_TOKEN, START_TOKEN, read_vocabulary
 
 _CLEANINGS = ("openai", "huggingface")
@@ -118,20 +120,10 @@ class CLIPTokenizer:
         """
         texts = _checked_texts(texts)
         length = self.context_length if context_length is None else _checked_length(context_length)
-        rows = np.full((len(texts), length), self.pad_token_id, dtype="int32")
-        for number, (row, ids) in enumerate(zip(rows, self._encode_all(texts), strict=True)):
-            if len(ids) > length - 2:
-                if not truncate:
-                    raise ValueError(
-                        f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at "
-                        f"most {length} fit. Shorten it or pass truncate=True. Text: "
-                        f"{texts[number][:100]!r}"
-                    )
-                ids = ids[: length - 2]
-            row[0] = self.start_token_id
-            row[1 : len(ids) + 1] = ids
-            row[len(ids) + 1] = self.end_token_id
-        return rows
+        encoded = self._encode_all(texts)
+        if not truncate:
+            _refuse_long(texts, encoded, length)
+        return pack_rows(encoded, length, self.start_token_id, self.end_token_id, self.pad_token_id)
 
     def encode(self, text):
         """Token ids of one text, without start and end, not cut.
@@ -214,17 +206,15 @@ class CLIPTokenizer:
             )
         if self.cleaning == "huggingface":
             return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
-        split = [
-            (text.lower() if is_plain(text) else clean_text(text)).split(" ") for text in texts
-        ]
+        split = [clean_words(text) for text in texts]
         words = self._words
         if len(words) > _MOST_CACHED_WORDS:
             words = self._words = {}
         # No piece crosses a space, so words are encoded once and looked up afterwards.
-        new = list({word for line in split for word in line if word not in words})
+        new = list(set(chain.from_iterable(split)).difference(words))
         for word, encoding in zip(new, self._backend.encode_batch_fast(new), strict=True):
             words[word] = self._with_specials(word, encoding.ids)
-        return [[index for word in line for index in words[word]] for line in split]
+        return [list(chain.from_iterable([words[word] for word in line])) for line in split]
 
     def _with_specials(self, word, ids):
         """The ids of a word, special tokens in it replaced by theirs."""
@@ -252,6 +242,16 @@ def _checked_length(length):
     if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 2:
         raise ValueError(f"context_length must be a whole number of at least 2, got {length!r}.")
     return int(length)
+
+
+def _refuse_long(texts, encoded, length):
+    """Raise ValueError for the first text that does not fit into a row."""
+    for number, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
+        if len(ids) > length - 2:
+            raise ValueError(
+                f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at most "
+                f"{length} fit. Shorten it or pass truncate=True. Text: {text[:100]!r}"
+            )
 
 
 def _checked_texts(texts):
