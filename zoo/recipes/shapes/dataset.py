@@ -1,0 +1,100 @@
+"""Batches of pictures and captions without false negatives, endless and the same for a seed."""
+
+import digits
+import keras
+import numpy as np
+from grammar import describe, reserved
+from render import render
+from scenes import DIGITS, KINDS, draw_scene, pick, twin
+
+# Share of the kinds of scene in a batch, in the order of KINDS: single, pair, count, digit.
+SHARES = (0.34, 0.28, 0.13, 0.25)
+TWIN = 0.35
+
+
+def draw_captions(count, rng, shares=SHARES, keep=None):
+    """Scenes and captions of which none is true of another's picture.
+
+    Such a pair in one batch would teach the model that a true caption is false.
+
+    Args:
+        count: how many.
+        rng: np.random.Generator.
+        shares: probability of each of KINDS.
+        keep: function caption -> bool; the captions to take. By default those not reserved.
+
+    Returns:
+        Lists (scenes, captions), `count` long.
+    """
+    keep = keep or (lambda caption: not reserved(caption))
+    scenes, captions, truths, claims = [], [], [], []
+    last = None
+    while len(scenes) < count:
+        if last is not None and rng.random() < TWIN:
+            scene = twin(last, rng)
+        else:
+            scene = draw_scene(rng, pick_kind(rng, shares))
+        caption, claim = describe(scene, rng, detail=pick(rng, (0.2, 0.5, 0.8)))
+        if not keep(caption):
+            continue
+        truth = scene.facts()
+        clash = any(claim <= other for other in truths) or any(c <= truth for c in claims)
+        if clash:
+            last = None
+            continue
+        last = scene
+        scenes.append(scene)
+        captions.append(caption)
+        truths.append(truth)
+        claims.append(claim)
+    return scenes, captions
+
+
+def pick_kind(rng, shares):
+    """A kind of scene by its share."""
+    return KINDS[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))]
+
+
+def draw_batch(count, seed, split="train", **choice):
+    """(pictures (count, 64, 64, 3) uint8, captions); the same for the same seed.
+
+    Args:
+        count: how many.
+        seed: int or tuple of ints.
+        split: "train" or "test", the handwritten digits to draw from.
+        **choice: shares and keep of draw_captions.
+    """
+    rng = np.random.default_rng(seed)
+    scenes, captions = draw_captions(count, rng, **choice)
+    return np.stack([draw_picture(scene, rng, split) for scene in scenes]), captions
+
+
+def draw_picture(scene, rng, split="train"):
+    """A picture of the scene, its handwriting drawn by lot from the split."""
+    if scene.kind != "digit":
+        return render(scene, rng)
+    return render(scene, rng, digits.ink(DIGITS.index(scene.things[0].shape), rng, split))
+
+
+class ShapesDataset(keras.utils.PyDataset):
+    """Batch i is drawn from the seed (seed, i), so workers change nothing and nothing repeats.
+
+    Args:
+        tokenize: function list of captions -> (B, T) int32.
+        normalize: function (B, H, W, 3) uint8 -> float32.
+        batch_size: pictures a batch.
+        steps: number of batches.
+        seed: int.
+    """
+
+    def __init__(self, tokenize, normalize, batch_size, steps, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.tokenize, self.normalize = tokenize, normalize
+        self.batch_size, self.steps, self.seed = batch_size, steps, seed
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        pictures, captions = draw_batch(self.batch_size, (self.seed, index))
+        return {"images": self.normalize(pictures), "token_ids": self.tokenize(captions)}
