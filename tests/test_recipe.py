@@ -125,7 +125,8 @@ def test_the_vocabulary_is_reproducible(recipe, tmp_path):
     vocabulary = recipe("vocabulary")
     vocabulary.write(tmp_path / "again.txt.gz")
     # The text and not the file: compression libraries differ in their bytes.
-    texts = [gzip.open(path).read() for path in (tmp_path / "again.txt.gz", vocabulary.PATH)]
+    paths = tmp_path / "again.txt.gz", vocabulary.PATH
+    texts = [gzip.decompress(path.read_bytes()) for path in paths]
     assert texts[0] == texts[1]
 
 
