@@ -3,7 +3,7 @@
 PYTHON  ?= python3
 VENV    := .venv
 PY      := $(VENV)/bin/python
-PIP     := $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt
+PIP     := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 KNOWN   := jax tensorflow torch
 ifneq ($(filter-out $(KNOWN),$(BACKEND)),)
@@ -57,7 +57,7 @@ bench: $(BENCH)
 
 wheel: $(PY)
 	@rm -rf dist
-	@$(PY) -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	@$(PY) -m pip wheel -qq --disable-pip-version-check --no-deps -w dist .
 	@ls dist/*.whl
 
 clean:

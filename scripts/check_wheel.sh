@@ -10,7 +10,7 @@ away=$(mktemp -d)
 trap 'rm -rf "$away"' EXIT
 "${PYTHON:-python3}" -m venv "$away/venv"
 cd "$away"
-venv/bin/python -m pip install -q --disable-pip-version-check "$wheel[jax]"
+venv/bin/python -m pip install -qq --disable-pip-version-check "$wheel[jax]"
 
 echo "demo from the wheel, in $away:"
 # Keras's default is tensorflow, so this also shows that the command picks what is installed.
