@@ -1,0 +1,115 @@
+"""Opens any checkpoint on disk, its format found by content, never by name."""
+
+import os
+import pathlib
+
+from keras_clip.convert.blobs import SharedFile, ZipBlobs
+from keras_clip.convert.errors import DAMAGE, CheckpointError
+from keras_clip.convert.npz_file import is_npz, open_npz
+from keras_clip.convert.safetensors_file import open_safetensors
+from keras_clip.convert.shards import open_sharded
+from keras_clip.convert.tensors import Checkpoint
+from keras_clip.convert.torch_file import is_torch_archive, open_torch_archive
+from keras_clip.convert.torch_legacy import open_torch_legacy
+
+# In this order: safetensors before pickles, whole files before shards.
+_IN_DIRECTORY = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_pytorch_model.bin",
+)
+_NOT_WEIGHTS = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the weights; run `git lfs pull`"),
+    (b"<", "is a web page or XML, not weights; the download failed, try it again"),
+    (b"\x89HDF", "is an HDF5 file; convert it to safetensors"),
+    (b"\x93NUMPY", "is a single NumPy array; save all weights with numpy.savez"),
+    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (b"Rar!", "is a RAR archive; unpack it first"),
+)
+
+
+def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Opens a checkpoint: a Mapping of names to lazy tensors; no code from the file is run.
+
+    Args:
+        path: A TorchScript or torch.save file (also from before PyTorch 1.6), a safetensors or
+            npz file, an index of shards, or a directory as Hugging Face or open_clip lay it out.
+
+    Returns:
+        The open checkpoint; close it, or use it in a `with` statement.
+
+    Raises:
+        CheckpointError: The path is missing, or its content damaged, hostile or not weights.
+    """
+    path = pathlib.Path(path)
+    try:
+        return _open_directory(path) if path.is_dir() else _open_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file; check the path") from error
+    except DAMAGE as error:
+        reason = str(error) if isinstance(error, CheckpointError) else f"cannot be read: {error!r}"
+        raise CheckpointError(
+            reason if reason.startswith(str(path)) else f"{path}: {reason}"
+        ) from (None if isinstance(error, CheckpointError) else error)
+
+
+def _open_directory(path: pathlib.Path) -> Checkpoint:
+    for name in _IN_DIRECTORY:
+        if (path / name).exists():
+            return _open_file(path / name)
+    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
+    raise CheckpointError(
+        f"the directory holds no weights: looked for {', '.join(_IN_DIRECTORY)}; found {found}. "
+        "Give the path of the file itself"
+    )
+
+
+def _open_file(path: pathlib.Path) -> Checkpoint:
+    file = SharedFile(path)
+    try:
+        return _open_content(path, file)
+    except BaseException as error:
+        file.close()
+        if isinstance(error, CheckpointError) and path.name not in str(error):
+            raise CheckpointError(f"{path}: {error}") from error.__cause__
+        raise
+
+
+def _open_content(path: pathlib.Path, file: SharedFile) -> Checkpoint:
+    head = file.read(0, min(file.size, 64))
+    if not head:
+        raise CheckpointError("is empty; download it again")
+    if head.startswith(b"PK"):
+        return _open_zip(path, file)
+    if head.startswith(b"\x80") and head[8:9] != b"{":
+        return open_torch_legacy(path, file)
+    if head[8:9] == b"{":
+        return open_safetensors(path, file)
+    if head.lstrip().startswith(b"{"):
+        return open_sharded(path, file, _open_file)
+    for start, advice in _NOT_WEIGHTS:
+        if head.lstrip().startswith(start):
+            raise CheckpointError(advice)
+    if len(head) == 64 and b"ustar" in file.read(0, min(file.size, 512)):
+        raise CheckpointError("is a tar archive; unpack it, or save it again with a newer PyTorch")
+    raise CheckpointError(
+        f"is in no known format (it begins with {head[:8]!r}); known are TorchScript, torch.save, "
+        "safetensors and npz"
+    )
+
+
+def _open_zip(path: pathlib.Path, file: SharedFile) -> Checkpoint:
+    archive = ZipBlobs(path, file)
+    try:
+        if is_torch_archive(archive):
+            return open_torch_archive(path, file, archive)
+        if is_npz(archive):
+            return open_npz(path, file, archive)
+        names = ", ".join(archive.names()[:5])
+        raise CheckpointError(f"is a zip archive, but neither of PyTorch nor of NumPy: {names}")
+    except BaseException:
+        archive.close()
+        raise

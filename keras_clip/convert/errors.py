@@ -1,0 +1,32 @@
+"""The one error that a checkpoint's content can cause."""
+
+import struct
+import zipfile
+import zlib
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged, hostile or not what it says it is.
+
+    The message names the file, the tensor or member, what is wrong, and what to do next.
+    """
+
+
+# What the standard library and NumPy raise on damaged bytes. Readers check what they can name
+# themselves; these are the rest, and are turned into a CheckpointError at the edge of a reader.
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)

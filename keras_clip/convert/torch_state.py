@@ -1,0 +1,144 @@
+"""Finds the state dict in what a PyTorch file holds: `{name: TensorRecord}` and plain metadata."""
+
+from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.tensors import Layout, LazyTensor
+from keras_clip.convert.torch_objects import Module, Opaque, TensorRecord, TypeName
+
+# Where training loops put the weights, in the order in which they count.
+_WEIGHTS = ("state_dict", "model_state_dict", "model", "module", "params")
+# Tensors of training that are no weights.
+_TRAINING = ("optimizer", "optimizer_state_dict", "optimizers", "scaler", "scheduler")
+_TRAINING += ("lr_scheduler", "lr_schedulers", "amp_scaler", "loss_scaler")
+# Put before every name by DistributedDataParallel and torch.compile.
+_WRAPPERS = ("module.", "_orig_mod.")
+_MAX_DEPTH = 32
+_MAX_TENSORS = 200_000
+_MAX_VALUES = 10_000
+_DROPPED = object()
+
+
+def weights(root: object) -> tuple[dict[str, TensorRecord], dict]:
+    """Weights by name, wrappers removed, and the plain values beside them.
+
+    Args:
+        root: What the pickle holds.
+
+    Raises:
+        CheckpointError: There are no weights in it.
+    """
+    if isinstance(root, TensorRecord):
+        raise CheckpointError("holds a single tensor without a name, not a state dict")
+    metadata = _plain_items(_items(root))
+    container = root
+    while True:
+        items = _items(container)
+        inner = next((items[k] for k in _WEIGHTS if k in items and _has_tensors(items[k])), None)
+        if inner is None or inner is container:
+            break
+        container = inner
+    named = {}
+    _flatten(container, "", named, 0)
+    if not named:
+        found = ", ".join(str(k)[:40] for k in list(_items(root))[:10]) or type(root).__name__
+        raise CheckpointError(f"holds no weights (found: {found}); save model.state_dict()")
+    return _unwrapped(named), metadata
+
+
+def lazy_tensors(path, named: dict[str, TensorRecord], open_storage) -> dict[str, LazyTensor]:
+    """The records as tensors on disk, each checked against the bytes that are there.
+
+    Args:
+        path: The file, for messages.
+        named: Records by name.
+        open_storage: Gives the blob of a storage.
+    """
+    tensors = {}
+    for name, record in named.items():
+        source = record.storage
+        try:
+            blob = open_storage(source)
+        except CheckpointError as error:
+            raise CheckpointError(f"tensor {name!r}: storage {source.key!r}: {error}") from None
+        needed = source.count * source.dtype.itemsize
+        if blob.size < needed:
+            raise CheckpointError(
+                f"tensor {name!r}: storage {source.key!r} should have {source.count} values "
+                f"({needed} bytes) but has {blob.size} bytes; download the file again"
+            )
+        shape, strides = _sizes(name, "shape", record.shape), _sizes(name, "stride", record.strides)
+        if type(record.offset) is not int:
+            raise CheckpointError(f"tensor {name!r}: the offset is not a whole number")
+        offset = (record.offset + source.start) * record.dtype.itemsize
+        layout = Layout(shape, record.dtype, offset, strides)
+        tensors[name] = LazyTensor(path, name, layout, blob)
+    return tensors
+
+
+def _sizes(name: str, what: str, value: object) -> tuple:
+    if type(value) not in (tuple, list):
+        raise CheckpointError(f"tensor {name!r}: the {what} is not a list of numbers")
+    return tuple(value)
+
+
+def _items(value: object) -> dict:
+    if isinstance(value, Module):
+        return value.state
+    return value if type(value) is dict else {}
+
+
+def _has_tensors(value: object) -> bool:
+    items = _items(value)
+    return any(isinstance(v, TensorRecord) for v in items.values()) or any(
+        isinstance(v, TensorRecord) for inner in items.values() for v in _items(inner).values()
+    )
+
+
+def _flatten(container: object, prefix: str, named: dict, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise CheckpointError("the state dict is nested without end; the file is hostile")
+    for key, value in _items(container).items():
+        if isinstance(value, TensorRecord):
+            name = f"{prefix}{key}"
+            if named.setdefault(name, value) is not value:
+                raise CheckpointError(f"the file names tensor {name!r} twice")
+            if len(named) > _MAX_TENSORS:
+                raise CheckpointError(f"holds more than {_MAX_TENSORS} tensors; it is hostile")
+        elif isinstance(container, Module) or prefix or key not in _TRAINING:
+            _flatten(value, f"{prefix}{key}.", named, depth + 1)
+
+
+def _unwrapped(named: dict[str, TensorRecord]) -> dict[str, TensorRecord]:
+    for wrapper in _WRAPPERS * 2:
+        if all(name.startswith(wrapper) and name != wrapper for name in named):
+            named = {name.removeprefix(wrapper): value for name, value in named.items()}
+    return named
+
+
+def _plain_items(items: dict) -> dict:
+    budget = [_MAX_VALUES]
+    # `training` and its like are on every TorchScript module and say nothing about the weights.
+    kept = {k: v for k, v in items.items() if k not in (*_TRAINING, *_WEIGHTS, "training")}
+    plain = {str(k): _plain(v, budget, 0) for k, v in kept.items() if str(k)[:1] != "_"}
+    return {k: v for k, v in plain.items() if v is not _DROPPED}
+
+
+def _plain(value: object, budget: list[int], depth: int) -> object:
+    budget[0] -= 1
+    if budget[0] < 0 or depth > _MAX_DEPTH:
+        return _DROPPED
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, TypeName):
+        return value.name
+    if isinstance(value, Opaque) and value.name == "torch.device":
+        return ":".join(str(part) for part in value.args if type(part) in (str, int))
+    if isinstance(value, Opaque) and value.name == "argparse.Namespace":
+        value = value.state
+    if type(value) in (list, tuple):
+        inner = [_plain(v, budget, depth + 1) for v in value[:_MAX_VALUES]]
+        return type(value)(v for v in inner if v is not _DROPPED)
+    if type(value) is dict:
+        inner = {k: _plain(v, budget, depth + 1) for k, v in list(value.items())[:_MAX_VALUES]}
+        kept = {k: v for k, v in inner.items() if v is not _DROPPED}
+        return kept if kept or not value else _DROPPED
+    return _DROPPED
