@@ -45,15 +45,11 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
         CheckpointError: The path is missing, or its content damaged, hostile or not weights.
     """
     path = pathlib.Path(path)
-    try:
-        return _open_directory(path) if path.is_dir() else _open_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file; check the path") from error
-    except DAMAGE as error:
-        reason = str(error) if isinstance(error, CheckpointError) else f"cannot be read: {error!r}"
-        raise CheckpointError(
-            reason if reason.startswith(str(path)) else f"{path}: {reason}"
-        ) from (None if isinstance(error, CheckpointError) else error)
+    if path.is_dir():
+        return _open_directory(path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such file or directory; check the path")
+    return _open_file(path)
 
 
 def _open_directory(path: pathlib.Path) -> Checkpoint:
@@ -62,19 +58,26 @@ def _open_directory(path: pathlib.Path) -> Checkpoint:
             return _open_file(path / name)
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
     raise CheckpointError(
-        f"the directory holds no weights: looked for {', '.join(_IN_DIRECTORY)}; found {found}. "
-        "Give the path of the file itself"
+        f"{path}: the directory holds no weights: looked for {', '.join(_IN_DIRECTORY)}; "
+        f"found {found}. Give the path of the file itself"
     )
 
 
 def _open_file(path: pathlib.Path) -> Checkpoint:
-    file = SharedFile(path)
+    file = None
     try:
+        # A pipe would wait for ever.
+        if not path.is_file():
+            raise CheckpointError("is not a file; give the path of the weights")
+        file = SharedFile(path)
         return _open_content(path, file)
     except BaseException as error:
-        file.close()
-        if isinstance(error, CheckpointError) and path.name not in str(error):
+        if file is not None:
+            file.close()
+        if isinstance(error, CheckpointError):
             raise CheckpointError(f"{path}: {error}") from error.__cause__
+        if isinstance(error, DAMAGE):
+            raise CheckpointError(f"{path}: cannot be read: {error!r}") from error
         raise
 
 

@@ -14,6 +14,7 @@ from keras_clip.convert.errors import DAMAGE, CheckpointError
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 _MAX_RANK = 32
+_MAX_NAME = 1024
 # A view with stride 0 may hold more values than are stored; beyond this size it is an attack.
 _MAX_REPEATED_BYTES = 64 * 2**20
 
@@ -96,6 +97,8 @@ class LazyTensor:
     def __init__(
         self, path: pathlib.Path, name: str, layout: Layout, blob: FileBlob | DeflatedBlob
     ):
+        if len(name) > _MAX_NAME:
+            raise CheckpointError(f"tensor {name[:40]!r}... has a name of {len(name)} characters")
         try:
             layout.check(blob.size)
         except CheckpointError as error:

@@ -4,9 +4,10 @@ import pathlib
 
 from keras_clip.convert.blobs import SharedFile, ZipBlobs
 from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.pickle_stack import MAX_PICKLE_BYTES
 from keras_clip.convert.tensors import Checkpoint
 from keras_clip.convert.torch_objects import Module
-from keras_clip.convert.torch_pickle import MAX_PICKLE_BYTES, Interpreter
+from keras_clip.convert.torch_pickle import Interpreter
 from keras_clip.convert.torch_state import lazy_tensors, weights
 
 _PICKLE = "/data.pkl"

@@ -26,7 +26,7 @@ DTYPES = {
     "complex64": np.dtype(np.complex64),
     "complex128": np.dtype(np.complex128),
 }
-_STORAGES = {
+STORAGES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
     "HalfStorage": "float16",
@@ -198,7 +198,7 @@ def _allowed() -> dict[tuple[str, str], object]:
     table = {tuple(name.rsplit(".", 1)): Function(name, call) for name, call in _CALLS.items()}
     table |= {tuple(name.rsplit(".", 1)): _opaque(name) for name in _OPAQUE}
     table |= {("torch", name): TypeName(name) for name in DTYPES}
-    table |= {("torch", name): TypeName(kind, True) for name, kind in _STORAGES.items()}
+    table |= {("torch", name): TypeName(kind, True) for name, kind in STORAGES.items()}
     for module in ("torch", "torch.storage"):
         table[module, "UntypedStorage"] = TypeName("uint8", True)
     return table

@@ -1,9 +1,9 @@
 """A pickle interpreter that can build plain values and our own stand-ins, and nothing else."""
 
 import pickle
-import struct
 
 from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.pickle_stack import PickleStack
 from keras_clip.convert.torch_objects import (
     Function,
     Module,
@@ -17,9 +17,7 @@ from keras_clip.convert.torch_objects import (
 # A ViT-bigG training checkpoint takes about 300,000 steps. A step makes at most an empty set of
 # 216 bytes, so the limit on steps also bounds memory.
 _MAX_STEPS = 2_000_000
-MAX_PICKLE_BYTES = 64 * 2**20
 _MAX_LONG_BYTES = 255
-_MAX_LINE_BYTES = 1024
 # Only these are hashed: a nest of tuples can take for ever.
 _KEY_TYPES = (str, int, float, bool, bytes, type(None))
 _NAMES = {
@@ -29,7 +27,7 @@ _NAMES = {
 }
 
 
-class Interpreter:
+class Interpreter(PickleStack):
     """Reads one pickle from `data`; `position` is then the byte behind it.
 
     Args:
@@ -38,13 +36,8 @@ class Interpreter:
     """
 
     def __init__(self, data, position: int = 0):
-        self.position = position
+        super().__init__(data, position)
         self.storages = {}
-        self._data = data
-        self._end = min(len(data), position + MAX_PICKLE_BYTES)
-        self._stack = []
-        self._marked = []
-        self._memo = {}
 
     def load(self) -> object:
         """The pickled value.
@@ -74,48 +67,6 @@ class Interpreter:
             return ""
         return f" (it asks for {self._line() + '.' + self._line()!r})"
 
-    def _take(self, size: int) -> bytes:
-        end = self.position + size
-        if end > self._end:
-            raise CheckpointError("the pickle ends early; the file is cut, download it again")
-        data = self._data[self.position : end]
-        self.position = end
-        return data
-
-    def _number(self, layout: str):
-        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
-
-    def _line(self) -> str:
-        end = self._data.find(b"\n", self.position, self.position + _MAX_LINE_BYTES)
-        if end < 0:
-            raise CheckpointError("a name in the pickle does not end; the file is damaged")
-        line = self._data[self.position : end]
-        self.position = end + 1
-        return line.decode("utf-8", "replace")
-
-    def _push(self, value) -> None:
-        self._stack.append(value)
-
-    def _pop(self):
-        if not self._stack:
-            raise CheckpointError("the pickle takes from an empty stack; the file is damaged")
-        return self._stack.pop()
-
-    def _top(self, kind: type):
-        if not self._stack or type(self._stack[-1]) is not kind:
-            raise CheckpointError(f"the pickle fills a {kind.__name__} that is not there")
-        return self._stack[-1]
-
-    def _pop_mark(self) -> list:
-        if not self._marked:
-            raise CheckpointError("the pickle misses a mark; the file is damaged")
-        values, self._stack = self._stack, self._marked.pop()
-        return values
-
-    def _mark(self) -> None:
-        self._marked.append(self._stack)
-        self._stack = []
-
     def _proto(self) -> None:
         version = self._number("<B")
         if version > pickle.HIGHEST_PROTOCOL:
@@ -144,24 +95,6 @@ class Interpreter:
         if not 0 <= size <= _MAX_LONG_BYTES:
             raise CheckpointError(f"a number in the pickle takes {size} bytes; it is hostile")
         self._push(int.from_bytes(self._take(size), "little", signed=True))
-
-    def _tuple(self, size: int) -> None:
-        if len(self._stack) < size:
-            raise CheckpointError("the pickle takes from an empty stack; the file is damaged")
-        values = tuple(self._stack[-size:])
-        del self._stack[-size:]
-        self._push(values)
-
-    def _memoize(self, index: int) -> None:
-        if not self._stack:
-            raise CheckpointError("the pickle remembers nothing; the file is damaged")
-        self._memo[index] = self._stack[-1]
-
-    def _recall(self, layout: str) -> None:
-        index = self._number(layout)
-        if index not in self._memo:
-            raise CheckpointError(f"the pickle recalls value {index}, which it never stored")
-        self._push(self._memo[index])
 
     def _append(self) -> None:
         value = self._pop()

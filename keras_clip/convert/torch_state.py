@@ -1,5 +1,7 @@
 """Finds the state dict in what a PyTorch file holds: `{name: TensorRecord}` and plain metadata."""
 
+import itertools
+
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.tensors import Layout, LazyTensor
 from keras_clip.convert.torch_objects import Module, Opaque, TensorRecord, TypeName
@@ -12,8 +14,10 @@ _TRAINING += ("lr_scheduler", "lr_schedulers", "amp_scaler", "loss_scaler")
 # Put before every name by DistributedDataParallel and torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
 _MAX_DEPTH = 32
-_MAX_TENSORS = 200_000
+# A nest in which every level holds the next one twice has no end.
+_MAX_VISITS = 500_000
 _MAX_VALUES = 10_000
+_MAX_NAME = 1024
 _DROPPED = object()
 
 
@@ -30,14 +34,14 @@ def weights(root: object) -> tuple[dict[str, TensorRecord], dict]:
         raise CheckpointError("holds a single tensor without a name, not a state dict")
     metadata = _plain_items(_items(root))
     container = root
-    while True:
+    for _ in range(_MAX_DEPTH):
         items = _items(container)
         inner = next((items[k] for k in _WEIGHTS if k in items and _has_tensors(items[k])), None)
-        if inner is None or inner is container:
+        if inner is None:
             break
         container = inner
     named = {}
-    _flatten(container, "", named, 0)
+    _flatten(container, "", named, [_MAX_VISITS])
     if not named:
         found = ", ".join(str(k)[:40] for k in list(_items(root))[:10]) or type(root).__name__
         raise CheckpointError(f"holds no weights (found: {found}); save model.state_dict()")
@@ -87,24 +91,25 @@ def _items(value: object) -> dict:
 
 
 def _has_tensors(value: object) -> bool:
-    items = _items(value)
-    return any(isinstance(v, TensorRecord) for v in items.values()) or any(
-        isinstance(v, TensorRecord) for inner in items.values() for v in _items(inner).values()
-    )
+    outer = _items(value).values()
+    inner = itertools.chain.from_iterable(_items(item).values() for item in outer)
+    seen = itertools.islice(itertools.chain(outer, inner), _MAX_VISITS)
+    return any(isinstance(item, TensorRecord) for item in seen)
 
 
-def _flatten(container: object, prefix: str, named: dict, depth: int) -> None:
-    if depth > _MAX_DEPTH:
+def _flatten(container: object, prefix: str, named: dict, budget: list[int]) -> None:
+    if prefix.count(".") > _MAX_DEPTH or len(prefix) > _MAX_NAME:
         raise CheckpointError("the state dict is nested without end; the file is hostile")
     for key, value in _items(container).items():
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise CheckpointError(f"holds more than {_MAX_VISITS} entries; the file is hostile")
         if isinstance(value, TensorRecord):
             name = f"{prefix}{key}"
             if named.setdefault(name, value) is not value:
                 raise CheckpointError(f"the file names tensor {name!r} twice")
-            if len(named) > _MAX_TENSORS:
-                raise CheckpointError(f"holds more than {_MAX_TENSORS} tensors; it is hostile")
         elif isinstance(container, Module) or prefix or key not in _TRAINING:
-            _flatten(value, f"{prefix}{key}.", named, depth + 1)
+            _flatten(value, f"{prefix}{key}.", named, budget)
 
 
 def _unwrapped(named: dict[str, TensorRecord]) -> dict[str, TensorRecord]:
@@ -135,10 +140,11 @@ def _plain(value: object, budget: list[int], depth: int) -> object:
     if isinstance(value, Opaque) and value.name == "argparse.Namespace":
         value = value.state
     if type(value) in (list, tuple):
-        inner = [_plain(v, budget, depth + 1) for v in value[:_MAX_VALUES]]
+        inner = [_plain(v, budget, depth + 1) for v in value[: max(budget[0], 0)]]
         return type(value)(v for v in inner if v is not _DROPPED)
     if type(value) is dict:
-        inner = {k: _plain(v, budget, depth + 1) for k, v in list(value.items())[:_MAX_VALUES]}
+        first = itertools.islice(value.items(), max(budget[0], 0))
+        inner = {k: _plain(v, budget, depth + 1) for k, v in first}
         kept = {k: v for k, v in inner.items() if v is not _DROPPED}
         return kept if kept or not value else _DROPPED
     return _DROPPED
