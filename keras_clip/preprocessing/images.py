@@ -1,0 +1,150 @@
+"""Pictures to normalised pixels, byte for byte as the official transforms make them."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from keras_clip.preprocessing.image_config import ImageConfig
+from keras_clip.preprocessing.image_files import ImageError, open_image
+
+_FEWEST_FOR_THREADS = 4
+
+
+class ImageProcessor:
+    """Pictures of any kind -> (n, H, W, 3) float32, normalised.
+
+    Args:
+        config: ImageConfig, None for OpenAI's at 224 pixels.
+        max_workers: threads that decode a list, None for one a core.
+
+    Source: openai/CLIP `clip/clip.py`, `_transform`.
+    """
+
+    def __init__(self, config=None, max_workers=None):
+        self.config = ImageConfig() if config is None else config
+        if not isinstance(self.config, ImageConfig):
+            raise TypeError(f"config must be an ImageConfig, got {type(config).__name__}.")
+        self.max_workers = max_workers or _core_count()
+
+    def __repr__(self):
+        return f"ImageProcessor({self.config!r})"
+
+    def __call__(self, images):
+        """Read, resize, crop and normalise.
+
+        Args:
+            images: one picture or a list of them, mixed kinds allowed: path, bytes, binary file
+                object, PIL image, uint8 array (H, W, 3) or (H, W). Or a batch (n, H, W, 3) uint8.
+
+        Returns:
+            (n, H, W, 3) float32 NumPy array.
+
+        Raises:
+            ImageError: an empty list, or a picture that cannot be used; the message names it.
+            TypeError: something else than a picture.
+        """
+        images = _as_list(images)
+        pixels = np.empty((len(images), *self.config.size, 3), dtype="float32")
+
+        def fill(number):
+            name = f"Image {number}" if len(images) > 1 else None
+            pixels[number] = self.pixels(images[number], name)
+
+        workers = min(self.max_workers, len(images))
+        if workers > 1 and len(images) >= _FEWEST_FOR_THREADS:
+            # Pillow lets go of the interpreter while it decodes and resizes.
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(fill, range(len(images))))
+        else:
+            for number in range(len(images)):
+                fill(number)
+        # The official order of operations in float32, so that the last bits agree.
+        pixels /= np.float32(255)
+        pixels -= np.asarray(self.config.mean, dtype="float32")
+        pixels /= np.asarray(self.config.std, dtype="float32")
+        return pixels
+
+    def pixels(self, image, name=None):
+        """The pixels of one picture before normalisation.
+
+        Args:
+            image: path, bytes, binary file object, PIL image, or uint8 array.
+            name: what error messages call a picture that has no path.
+
+        Returns:
+            (H, W, 3) uint8 NumPy array.
+
+        Raises:
+            ImageError: the picture cannot be used; the message names it.
+        """
+        opened = open_image(image, name)
+        try:
+            return self._transformed(opened)
+        except (ValueError, OSError, MemoryError) as error:
+            label = os.fspath(image) if isinstance(image, (str, os.PathLike)) else name
+            raise ImageError(
+                f"{label or 'The image'}: cannot convert a picture of mode {opened.mode!r} and "
+                f"size {opened.width} x {opened.height}: {error}."
+            ) from error
+
+    def _transformed(self, image):
+        from PIL import Image
+
+        config = self.config
+        if config.color == "first":
+            image = _over_white(image)
+        height, width = config.resized(image.height, image.width)
+        # Pillow itself takes the nearest pixel for palettes and 1 bit, and premultiplies alpha.
+        image = image.resize((width, height), Image.Resampling[config.interpolation.upper()])
+        if config.resize_mode == "shortest":
+            top, left = config.offsets(height, width)
+            h, w = config.size
+            image = image.crop((left, top, left + w, top + h))
+        return np.array(_to_rgb(image))
+
+
+def _to_rgb(image):
+    if image.mode == "RGB":
+        return image
+    if image.mode == "La":  # Pillow knows no direct way
+        image = image.convert("LA")
+    if isinstance(image.info.get("transparency"), bytes):
+        # It has no part in the colours, but Pillow warns about it.
+        image = image.copy()
+        del image.info["transparency"]
+    return image.convert("RGB")
+
+
+def _over_white(image):
+    """The picture in RGB, what is transparent laid over white as transformers does it."""
+    from PIL import Image
+
+    if image.mode == "La":
+        image = image.convert("LA")
+    if "A" not in image.getbands() and image.info.get("transparency") is None:
+        return _to_rgb(image)
+    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
+
+
+def _as_list(images):
+    """The pictures as a list, one entry a picture."""
+    if hasattr(images, "__array__") and hasattr(images, "shape"):
+        array = np.asarray(images)
+        if array.ndim != 4 and array.dtype.kind not in "UO":
+            return [array]
+        images = array
+    elif not isinstance(images, (list, tuple)):
+        return [images]
+    images = list(images)
+    if not images:
+        raise ImageError("Expected at least one image, got an empty list.")
+    return images
+
+
+def _core_count():
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
