@@ -18,6 +18,8 @@ FLOORS = {
     "evaluate": 3,
     "presets": 4,
     "download": 4,
+    "hub_files": 4,
+    "url_files": 4,
     "cli": 5,
     "__main__": 6,
     "__init__": 6,
