@@ -1,8 +1,10 @@
 """What every test gets: a backend, a seed, a private cache, and the reference data where it is."""
 
+import atexit
 import importlib.util
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -16,10 +18,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # The user's own Keras settings and Hub cache must neither steer a test nor be changed by one.
-_HOME = tempfile.TemporaryDirectory(prefix="keras-clip-tests-")
-os.environ["KERAS_HOME"] = str(pathlib.Path(_HOME.name, "keras"))
+_HOME = tempfile.mkdtemp(prefix="keras-clip-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ["KERAS_HOME"] = str(pathlib.Path(_HOME, "keras"))
 if os.environ.get("KERAS_CLIP_NETWORK") != "1":
-    os.environ["HF_HOME"] = str(pathlib.Path(_HOME.name, "huggingface"))
+    os.environ["HF_HOME"] = str(pathlib.Path(_HOME, "huggingface"))
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.pop("HF_HUB_CACHE", None)
 
