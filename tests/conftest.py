@@ -1,9 +1,11 @@
 """What every test gets: a backend, a seed, a private cache, and the reference data where it is."""
 
 import atexit
+import contextlib
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -81,17 +83,21 @@ def _seed():
 def torchvision_operators():
     """Lets torchvision, and so open_clip and timm, be imported beside a CPU build of torch.
 
-    Stock torchvision registers its compiled operators only with the torch it was built for; its
-    Python side then fails on import because it names operators that nobody defined.
+    Stock torchvision's compiled operators load only with the torch build they were made for; its
+    Python side then fails on import, because it registers gradients of operators nobody defined.
     """
     torch = pytest.importorskip("torch")
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None:
+        pytest.skip("torchvision is not installed")
+    folder = pathlib.Path(spec.origin).parent
+    for compiled in folder.glob("_C*.so"):
+        with contextlib.suppress(OSError):
+            torch.ops.load_library(compiled)
+    text = "".join(file.read_text() for file in folder.glob("_*_registrations.py"))
     library = torch.library.Library("torchvision", "FRAGMENT")
-    for signature in (
-        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        "roi_align(Tensor x, Tensor r, float s, int h, int w, int n, bool a) -> Tensor",
-        "roi_pool(Tensor x, Tensor r, float s, int h, int w) -> (Tensor, Tensor)",
-    ):
-        name = signature.partition("(")[0]
+    for name in sorted(set(re.findall(r"torchvision::(\w+)", text))):
         if not hasattr(torch.ops.torchvision, name):
-            library.define(signature)
-    yield library
+            library.define(f"{name}(Tensor x) -> Tensor")
+    yield
+    del library  # its operators live as long as it does
