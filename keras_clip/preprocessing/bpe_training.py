@@ -49,7 +49,8 @@ def write_vocabulary(path, merges):
         path: file to write; the bytes depend on the merges alone (no date, no name inside).
         merges: sequence of (left, right) token pairs, most important first.
     """
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges), ""]
+    # No line end after the last merge: OpenAI's reader would take the empty line for a token.
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
         file.write("\n".join(lines).encode("utf-8"))

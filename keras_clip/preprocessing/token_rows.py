@@ -1,4 +1,4 @@
-"""Rows of equal length from token lists: start, text, end, padding."""
+"""Texts checked before they are tokenized, and token lists packed into rows of equal length."""
 
 from itertools import chain
 
@@ -28,3 +28,34 @@ def pack_rows(encoded, length, start, end, pad):
     rows[:, 0] = start
     rows[np.arange(len(encoded)), lengths + 1] = end
     return rows
+
+
+def checked_length(length):
+    """The context length as an int; ValueError where it cannot be one."""
+    if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 2:
+        raise ValueError(f"context_length must be a whole number of at least 2, got {length!r}.")
+    return int(length)
+
+
+def refuse_long(texts, encoded, length):
+    """Raise ValueError for the first text that does not fit into a row."""
+    for number, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
+        if len(ids) > length - 2:
+            raise ValueError(
+                f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at most "
+                f"{length} fit. Shorten it or pass truncate=True. Text: {text[:100]!r}"
+            )
+
+
+def checked_texts(texts):
+    """One string or a list of strings -> list of strings; TypeError or ValueError otherwise."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, (list, tuple, np.ndarray)):
+        raise TypeError(f"Expected a string or a list of strings, got {type(texts).__name__}.")
+    texts = list(texts)
+    if not texts:
+        raise ValueError("Expected at least one text, got an empty list.")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"Expected strings, but text {number} is a {type(text).__name__}.")
+    return texts

@@ -10,7 +10,12 @@ from keras_clip.preprocessing.atomic_file import write_bytes
 from keras_clip.preprocessing.bpe_backend import build_backend, special_or_plain
 from keras_clip.preprocessing.byte_alphabet import symbol_bytes
 from keras_clip.preprocessing.text_cleaning import clean_words
-from keras_clip.preprocessing.token_rows import pack_rows
+from keras_clip.preprocessing.token_rows import (
+    checked_length,
+    checked_texts,
+    pack_rows,
+    refuse_long,
+)
 from keras_clip.preprocessing.vocabulary_files import END_TOKEN, START_TOKEN, read_vocabulary
 
 _CLEANINGS = ("openai", "huggingface")
@@ -61,12 +66,12 @@ class CLIPTokenizer:
         self.vocabulary = vocabulary
         self.merges = merges
         self.vocabulary_size = max(vocabulary.values()) + 1
-        self.context_length = _checked_length(context_length)
-        self.pad_token_id = pad_token_id
-        if not 0 <= pad_token_id < self.vocabulary_size:
+        self.context_length = checked_length(context_length)
+        if pad_token_id not in range(self.vocabulary_size):
             raise ValueError(
                 f"pad_token_id must be in 0..{self.vocabulary_size - 1}, got {pad_token_id!r}."
             )
+        self.pad_token_id = int(pad_token_id)
         self.start_token, self.end_token = start_token, end_token
         self.start_token_id, self.end_token_id = vocabulary[start_token], vocabulary[end_token]
         self.cleaning = cleaning
@@ -99,7 +104,7 @@ class CLIPTokenizer:
             found["pad_token_id"] = read.vocabulary[pad_token]
         try:
             return cls(read.vocabulary, read.merges, **{**found, **settings})
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     def __call__(self, texts, context_length=None, truncate=True):
@@ -118,11 +123,11 @@ class CLIPTokenizer:
             TypeError: something else than strings.
             ValueError: an empty list, or a text that is too long with `truncate=False`.
         """
-        texts = _checked_texts(texts)
-        length = self.context_length if context_length is None else _checked_length(context_length)
+        texts = checked_texts(texts)
+        length = self.context_length if context_length is None else checked_length(context_length)
         encoded = self._encode_all(texts)
         if not truncate:
-            _refuse_long(texts, encoded, length)
+            refuse_long(texts, encoded, length)
         return pack_rows(encoded, length, self.start_token_id, self.end_token_id, self.pad_token_id)
 
     def encode(self, text):
@@ -236,33 +241,3 @@ class CLIPTokenizer:
             )
         letters = symbol_bytes()
         return bytes(letters[letter] for letter in self._tokens[index] if letter in letters)
-
-
-def _checked_length(length):
-    if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 2:
-        raise ValueError(f"context_length must be a whole number of at least 2, got {length!r}.")
-    return int(length)
-
-
-def _refuse_long(texts, encoded, length):
-    """Raise ValueError for the first text that does not fit into a row."""
-    for number, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
-        if len(ids) > length - 2:
-            raise ValueError(
-                f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at most "
-                f"{length} fit. Shorten it or pass truncate=True. Text: {text[:100]!r}"
-            )
-
-
-def _checked_texts(texts):
-    """The texts as a list of strings."""
-    texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, (list, tuple, np.ndarray)):
-        raise TypeError(f"Expected a string or a list of strings, got {type(texts).__name__}.")
-    texts = list(texts)
-    if not texts:
-        raise ValueError("Expected at least one text, got an empty list.")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"Expected strings, but text {number} is a {type(text).__name__}.")
-    return texts
