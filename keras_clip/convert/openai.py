@@ -1,0 +1,156 @@
+"""OpenAI's CLIP, vision transformers: TorchScript archives and state dicts with their names."""
+
+import math
+
+from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.naming import count_layers, shape_of
+from keras_clip.convert.table import Row, Table, over_layers, under
+from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED
+
+FAMILY = "clip"
+
+# The official builder's rule; the files do not hold the number of heads.
+HEAD_DIM = 64
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+BLOCK = (
+    Row("ln_1.weight", "norm1/gamma"),
+    Row("ln_1.bias", "norm1/beta"),
+    Row("attn.in_proj_weight", "attention/qkv/kernel", LINEAR),
+    Row("attn.in_proj_bias", "attention/qkv/bias"),
+    Row("attn.out_proj.weight", "attention/out/kernel", LINEAR),
+    Row("attn.out_proj.bias", "attention/out/bias"),
+    Row("ln_2.weight", "norm2/gamma"),
+    Row("ln_2.bias", "norm2/beta"),
+    Row("mlp.c_fc.weight", "mlp/fc1/kernel", LINEAR),
+    Row("mlp.c_fc.bias", "mlp/fc1/bias"),
+    Row("mlp.c_proj.weight", "mlp/fc2/kernel", LINEAR),
+    Row("mlp.c_proj.bias", "mlp/fc2/bias"),
+)
+VISION = (
+    Row("conv1.weight", "patch_embedding/kernel", CONV),
+    Row("class_embedding", "class_token/tokens", UNBATCHED),
+    Row("positional_embedding", "position_embedding/embeddings"),
+    Row("ln_pre.weight", "norm_pre/gamma"),
+    Row("ln_pre.bias", "norm_pre/beta"),
+)
+# `proj` and `text_projection` multiply from the right: they are kernels as they are.
+VISION_END = (
+    Row("ln_post.weight", "norm/gamma"),
+    Row("ln_post.bias", "norm/beta"),
+    Row("proj", "projection/kernel"),
+)
+TEXT = (
+    Row("token_embedding.weight", "token_embedding/embeddings"),
+    Row("positional_embedding", "position_embedding/embeddings"),
+)
+TEXT_END = (
+    Row("ln_final.weight", "norm/gamma"),
+    Row("ln_final.bias", "norm/beta"),
+    Row("text_projection", "projection/kernel"),
+)
+# Facts about the model that the archives keep beside its weights.
+IGNORE = ("input_resolution", "context_length", "vocab_size")
+# What the official half precision leaves in single.
+FLOAT32 = ("*ln_*", "*embedding*", "logit_scale")
+
+
+def table(config, names=()):
+    """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence."""
+    layers = {tower: config[tower]["num_layers"] for tower in ("vision", "text")}
+    resblocks = "transformer.resblocks.{i}."
+    rows = (
+        *under(VISION, "visual.", "vision/"),
+        *over_layers(BLOCK, "visual." + resblocks, "vision/block_{i}/", layers["vision"]),
+        *under(VISION_END, "visual.", "vision/"),
+        *under(TEXT, "", "text/"),
+        *over_layers(BLOCK, resblocks, "text/block_{i}/", layers["text"]),
+        *under(TEXT_END, "", "text/"),
+        Row("logit_scale", "logit_scale/log_scale"),
+    )
+    return Table(rows, IGNORE, FLOAT32)
+
+
+def matches(names, config=None):
+    """Tell whether these tensor names are OpenAI's; they come without a configuration."""
+    return "visual.conv1.weight" in names and "ln_final.weight" in names
+
+
+def config_from(checkpoint, config=None, preprocessor=None):
+    """Read the sizes off the tensors: a dictionary for `CLIPConfig.from_dict`.
+
+    Raises:
+        CheckpointError: a ResNet tower, sizes that do not fit together, or missing tensors.
+    """
+    path = getattr(checkpoint, "path", "the checkpoint")
+    if any(name.startswith("visual.layer1.") for name in checkpoint):
+        raise CheckpointError(
+            f"{path}: the image tower is a ResNet ('visual.layer1...'), which is not read yet; "
+            "choose a CLIP with a vision transformer, such as ViT-B/32."
+        )
+    width, _, *patch = shape_of(checkpoint, "visual.conv1.weight", rank=4)
+    positions, _ = shape_of(checkpoint, "visual.positional_embedding", rank=2)
+    side = math.isqrt(max(positions - 1, 0))
+    if side * side != positions - 1:
+        raise CheckpointError(
+            f"{path}: 'visual.positional_embedding' has {positions} rows, which are not a square "
+            "grid and a class token."
+        )
+    _, vision_dim = shape_of(checkpoint, "visual.proj", rank=2)
+    vision = {
+        **_encoder(checkpoint, "visual.", width),
+        "patch_size": tuple(patch),
+        "image_size": tuple(side * size for size in patch),
+        "use_patch_bias": False,
+        "use_norm_pre": True,
+        "position_resize": "bicubic_antialias",
+        "projection_dim": vision_dim,
+        "image": image_config(),
+    }
+    vocabulary, width = shape_of(checkpoint, "token_embedding.weight", rank=2)
+    context, _ = shape_of(checkpoint, "positional_embedding", rank=2)
+    _, text_dim = shape_of(checkpoint, "text_projection", rank=2)
+    text = {
+        **_encoder(checkpoint, "", width),
+        "vocabulary_size": vocabulary,
+        "context_length": context,
+        "pooling": "highest_id",
+        "projection_dim": text_dim,
+    }
+    return {"vision": vision, "text": text}
+
+
+def config_to(config):
+    """Return the JSON files of this layout: none, its sizes lie in the tensors."""
+    return {}
+
+
+def image_config():
+    """Return the official picture transform."""
+    return {
+        "mean": MEAN,
+        "std": STD,
+        "resize_mode": "shortest",
+        "interpolation": "bicubic",
+        "crop": "openai",
+        "color": "last",
+    }
+
+
+def _encoder(checkpoint, prefix, width):
+    if width % HEAD_DIM:
+        path = getattr(checkpoint, "path", "the checkpoint")
+        raise CheckpointError(
+            f"{path}: the width of '{prefix}transformer' is {width}, no multiple of {HEAD_DIM}: "
+            "the number of heads cannot be known. Load it from a layout with a config.json."
+        )
+    blocks = prefix + "transformer.resblocks."
+    return {
+        "hidden_dim": width,
+        "num_layers": count_layers(checkpoint, blocks),
+        "num_heads": width // HEAD_DIM,
+        "mlp_dim": shape_of(checkpoint, blocks + "0.mlp.c_fc.weight", rank=2)[0],
+        "activation": "quick_gelu",
+        "epsilon": 1e-5,
+    }

@@ -1,0 +1,190 @@
+"""The table engine: rows of (source name, target path, transform), read and written alike."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+
+import numpy as np
+
+from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.tensors import BFLOAT16
+from keras_clip.convert.transforms import SAME, Transform
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor of a file, the weight it fills, and how."""
+
+    source: str
+    target: str
+    transform: Transform = SAME
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything in a checkpoint of one dialect.
+
+    Args:
+        rows: Rows, one for every tensor that is used.
+        ignore: patterns (`*` matches anything) of tensors that are known not to be weights.
+        float32: patterns of tensors that are stored in float32 whatever dtype is asked for.
+    """
+
+    rows: tuple
+    ignore: tuple = ()
+    float32: tuple = ()
+
+    def __post_init__(self):
+        pieces = {}
+        for row in self.rows:
+            pieces.setdefault(row.target, []).append((row.transform.piece or (0, 1))[:2])
+        for target, found in pieces.items():
+            if sorted(found) != [(k, len(found)) for k in range(len(found))]:
+                raise ValueError(f"The rows of {target} do not fill it exactly once: {found}.")
+        if len({row.source for row in self.rows}) < len(self.rows):
+            raise ValueError("Two rows name the same source.")
+
+    def without(self, *prefixes):
+        """Return a table that leaves the weights under these prefixes as they are."""
+        dropped = [row for row in self.rows if row.target.startswith(prefixes)]
+        kept = tuple(row for row in self.rows if not row.target.startswith(prefixes))
+        ignore = (*self.ignore, *(row.source for row in dropped))
+        return Table(kept, ignore, self.float32)
+
+
+def under(rows, source="", target=""):
+    """Return the rows with prefixes before their names: `visual.` in the file, `vision/` here."""
+    return tuple(Row(source + row.source, target + row.target, row.transform) for row in rows)
+
+
+def over_layers(rows, source, target, num_layers):
+    """Return a block's rows once a layer; both prefixes hold `{i}`."""
+    return tuple(
+        made
+        for i in range(num_layers)
+        for made in under(rows, source.format(i=i), target.format(i=i))
+    )
+
+
+def read(table, checkpoint, weights, adapt=None):
+    """Fill every weight from a checkpoint, or none: names and shapes are checked before.
+
+    One weight is held at a time, so the peak of memory is the model and its largest weight.
+
+    Args:
+        table: Table.
+        checkpoint: mapping of names to tensors with `shape` and `read()` (see `open_checkpoint`),
+            or to arrays.
+        weights: {target name: variable with `shape`, `dtype` and `assign`}.
+        adapt: {target name: (shape in the file's place, function)} for weights that the file
+            holds in another shape, such as resampled positions; or None.
+
+    Raises:
+        CheckpointError: tensors are left over (`+`), missing (`-`) or of a wrong shape (`!`);
+            or hold NaN or infinity, which is found only after the weights are filled.
+    """
+    adapt = adapt or {}
+    shapes = {name: tuple(variable.shape) for name, variable in weights.items()}
+    shapes.update({name: tuple(shape) for name, (shape, _) in adapt.items()})
+    _check(table, checkpoint, shapes)
+    wrong = []
+    for target, rows in _by_target(table).items():
+        dtype = "float64" if str(weights[target].dtype) == "float64" else "float32"
+        values = None
+        for row in rows:
+            tensor = checkpoint[row.source]
+            found = tensor.read() if hasattr(tensor, "read") else np.array(tensor)
+            if row.transform.is_view and found.dtype == dtype:
+                values = found.reshape(shapes[target])
+            else:
+                values = np.empty(shapes[target], dtype) if values is None else values
+                row.transform.read(found, values)
+            if not _is_finite(values[row.transform.place(values.shape)]):
+                wrong.append(row.source)
+        if target in adapt:
+            values = adapt[target][1](values)
+        weights[target].assign(values)
+    if wrong:
+        lines = [f"? {name}: holds NaN or infinity" for name in wrong]
+        raise CheckpointError(_message(checkpoint, lines, "these weights are damaged"))
+
+
+def write(table, weights, dtype=None):
+    """Return the tensors of a file: {name: function that makes the array}, for the writers.
+
+    Args:
+        table: Table.
+        weights: {target name: array, or function that gives one}.
+        dtype: str. Type to store, except for the table's `float32` tensors; None: as they are.
+
+    Raises:
+        CheckpointError: weights for which the layout has no place, or that it needs and are not
+            there.
+    """
+    targets = {row.target for row in table.rows}
+    lines = [f"+ {name}: the layout has no place for it" for name in sorted(set(weights) - targets)]
+    lines += [f"- {name}: the layout needs it" for name in sorted(targets - set(weights))]
+    if lines:
+        listed = "".join(f"\n  {line}" for line in lines)
+        raise CheckpointError(f"The model does not fit this layout:{listed}")
+    return {row.source: partial(_written, row, weights, table, dtype) for row in table.rows}
+
+
+def _written(row, weights, table, dtype):
+    weight = weights[row.target]
+    values = row.transform.write(np.asarray(weight() if callable(weight) else weight))
+    if dtype is None:
+        return values
+    fixed = _matches(row.source, table.float32)
+    return values.astype("float32" if fixed else _dtype(dtype), copy=False)
+
+
+def _dtype(name):
+    return BFLOAT16 if name == "bfloat16" else np.dtype(name)
+
+
+def _by_target(table):
+    grouped = {}
+    for row in table.rows:
+        grouped.setdefault(row.target, []).append(row)
+    return grouped
+
+
+def _check(table, checkpoint, shapes):
+    sources = {row.source for row in table.rows}
+    lines = [
+        f"+ {name}: {tuple(checkpoint[name].shape)} in the file, unknown to the model"
+        for name in checkpoint
+        if name not in sources and not _matches(name, table.ignore)
+    ]
+    filled = {row.target for row in table.rows}
+    lines += [f"- {name}: no tensor fills it" for name in shapes if name not in filled]
+    for row in table.rows:
+        if row.target not in shapes:
+            lines.append(f"+ {row.source}: for {row.target}, which the model does not have")
+            continue
+        wanted = row.transform.file_shape(shapes[row.target])
+        if row.source not in checkpoint:
+            lines.append(f"- {row.source}: not in the file, but the model needs it, {wanted}")
+            continue
+        found = tuple(checkpoint[row.source].shape)
+        if found != wanted:
+            lines.append(f"! {row.source}: file {found}, model {wanted}")
+    if lines:
+        raise CheckpointError(_message(checkpoint, lines, "it does not fit its configuration"))
+
+
+def _message(checkpoint, lines, what):
+    path = getattr(checkpoint, "path", "the checkpoint")
+    listed = "".join(f"\n  {line}" for line in lines)
+    return f"{path}: {what} ({len(lines)} wrong: + extra, - missing, ! shape):{listed}"
+
+
+def _matches(name, patterns):
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_finite(values):
+    # A sum is far cheaper than a mask; it overflows only where a closer look is due.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
