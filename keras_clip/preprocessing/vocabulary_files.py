@@ -131,6 +131,8 @@ def _read_text(path):
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"more than {_MOST_BYTES >> 20} MiB of text")
+        if not data:
+            raise ValueError("it is empty")
         return data.decode("utf-8")
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path} is not a readable vocabulary file: {error}.") from error
