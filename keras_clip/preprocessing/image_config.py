@@ -87,7 +87,7 @@ class ImageConfig:
 
 
 def _checked_size(size):
-    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     good = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in pair)
     if len(pair) != 2 or not good:
         raise ValueError(f"size must be (height, width) in pixels, both positive, got {size!r}.")
