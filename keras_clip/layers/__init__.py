@@ -1,0 +1,30 @@
+"""Layers of vision transformers and CLIP, each usable alone in any Keras model."""
+
+from keras_clip.layers.attention import SelfAttention
+from keras_clip.layers.attention_pooling import AttentionPooling
+from keras_clip.layers.class_token import ClassToken
+from keras_clip.layers.layer_scale import LayerScale
+from keras_clip.layers.logit_scale import LogitScale
+from keras_clip.layers.mlp import MLP
+from keras_clip.layers.patch_embedding import PatchEmbedding
+from keras_clip.layers.pooling import EndOfTextPooling, TokenPooling
+from keras_clip.layers.position_embedding import PositionEmbedding
+from keras_clip.layers.stochastic_depth import StochasticDepth
+from keras_clip.layers.transformer_encoder_block import TransformerEncoderBlock
+from keras_clip.layers.unit_norm import UnitNorm
+
+__all__ = [
+    "MLP",
+    "AttentionPooling",
+    "ClassToken",
+    "EndOfTextPooling",
+    "LayerScale",
+    "LogitScale",
+    "PatchEmbedding",
+    "PositionEmbedding",
+    "SelfAttention",
+    "StochasticDepth",
+    "TokenPooling",
+    "TransformerEncoderBlock",
+    "UnitNorm",
+]

@@ -1,0 +1,36 @@
+"""Activations by the names that checkpoints use."""
+
+from keras import ops
+
+
+def quick_gelu(x):
+    """CLIP's cheap GELU, `x * sigmoid(1.702 x)`, any shape -> the same.
+
+    Source: openai/CLIP `clip/model.py`, `QuickGELU`.
+    """
+    return x * ops.sigmoid(1.702 * x)
+
+
+def gelu(x):
+    """Exact GELU, `x * Phi(x)` with the error function, any shape -> the same."""
+    return ops.gelu(x, approximate=False)
+
+
+def gelu_tanh(x):
+    """GELU's tanh approximation (the default of flax), any shape -> the same."""
+    return ops.gelu(x, approximate=True)
+
+
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "quick_gelu": quick_gelu}
+
+
+def get_activation(name):
+    """Return the function called `name`, one of `gelu`, `gelu_tanh`, `quick_gelu`.
+
+    Raises:
+        ValueError: the name is not one of these; they differ by up to 0.02 a unit, so
+            none is a substitute for another.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation is one of {sorted(ACTIVATIONS)}, not {name!r}.")
+    return ACTIVATIONS[name]

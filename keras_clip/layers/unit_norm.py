@@ -1,0 +1,21 @@
+"""Vectors scaled to unit length."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_clip")
+class UnitNorm(keras.layers.Layer):
+    """Divide by the Euclidean norm, in float32 whatever the policy: (..., D) -> (..., D)."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+        # The floor only keeps the gradient of a zero vector finite.
+        return x / ops.sqrt(ops.maximum(square, 1e-24))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -1,0 +1,47 @@
+"""A tower run over many rows, batch by batch, with a progress bar."""
+
+import numpy as np
+
+LONG_WORK = 8  # batches; anything shorter is over before a bar has been read
+
+
+def batches(rows, batch_size):
+    """Cut a sequence into slices of at most `batch_size` rows."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1, not {batch_size}.")
+    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+
+
+def track(items, description, progress=None):
+    """Iterate with a progress bar on standard error.
+
+    Args:
+        items: list of batches.
+        description: str. What the bar says.
+        progress: bool or None. None: only for long work on a terminal.
+    """
+    if progress is False or (progress is None and len(items) < LONG_WORK):
+        return iter(items)
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    console = Console(stderr=True)
+    shown = console.is_terminal if progress is None else True
+    return rich_track(items, description=description, console=console, disable=not shown)
+
+
+def run_batch(model, rows, batch_size):
+    """Compute one batch in the compiled graph: (b, ...) -> (b, dim) float32 NumPy.
+
+    A short batch is filled up to `batch_size`, so that it needs no compilation of its own.
+    """
+    missing = batch_size - len(rows)
+    if missing:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+    output = np.asarray(model.predict_on_batch(rows), dtype="float32")
+    return output[: batch_size - missing]
+
+
+def unit_rows(rows):
+    """Scale rows to unit length: (n, D) float32 -> the same."""
+    return rows / np.sqrt(np.maximum(np.sum(np.square(rows), axis=-1, keepdims=True), 1e-24))

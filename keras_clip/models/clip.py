@@ -1,0 +1,207 @@
+"""CLIP: an image tower and a text tower that share a space."""
+
+import keras
+import numpy as np
+
+from keras_clip.layers import LogitScale, UnitNorm
+from keras_clip.models import embedding, preset_directory, zero_shot
+from keras_clip.models.config import CLIPConfig
+from keras_clip.models.contrastive import check_batches, contrastive_loss, kept_weights
+from keras_clip.models.policy import policy_scope
+from keras_clip.models.text import text_tower
+from keras_clip.models.vit import vision_graph
+from keras_clip.preprocessing.images import ImageProcessor
+
+INPUTS = ("images", "token_ids")
+
+
+@keras.saving.register_keras_serializable(package="keras_clip")
+class CLIP(keras.Model):
+    """A CLIP model, built from its configuration.
+
+    Inputs: `images` (n, H, W, 3) float, normalised, and `token_ids` (m, T) int32.
+    Outputs: `image_embeddings` (n, dim) and `text_embeddings` (m, dim), float32 of unit length,
+    and `logits` (n, m), the scaled cosines. n and m need not be equal except in training.
+
+    Args:
+        config: CLIPConfig, or its dictionary.
+        tokenizer: CLIPTokenizer or None; without it, raw strings cannot be embedded.
+        dtype: dtype policy, such as `mixed_bfloat16`; None: Keras's global one.
+        name: str.
+
+    Reference: "Learning Transferable Visual Models From Natural Language Supervision"
+    (arXiv 2103.00020).
+    """
+
+    def __init__(self, config, tokenizer=None, dtype=None, name="clip", **kwargs):
+        config = CLIPConfig.from_dict(config) if isinstance(config, dict) else config
+        with policy_scope(dtype):
+            vision = keras.Model(*vision_graph(config.vision), name="vision")
+            text = text_tower(config.text)
+            images = keras.Input((*config.vision.image_size, 3), name="images")
+            token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+            image_embeddings = UnitNorm(name="image_embeddings")(vision(images))
+            text_embeddings = UnitNorm(name="text_embeddings")(text(token_ids))
+            scale = LogitScale(config.initial_scale, config.max_scale, name="logit_scale")
+            outputs = {
+                "image_embeddings": image_embeddings,
+                "text_embeddings": text_embeddings,
+                "logits": scale(image_embeddings, text_embeddings),
+            }
+            inputs = {"images": images, "token_ids": token_ids}
+            super().__init__(inputs, outputs, name=name, **kwargs)
+        self.config = config
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self):
+        """Strings -> (n, context_length) int32.
+
+        Raises:
+            ValueError: the model was built without a tokenizer.
+        """
+        if self._tokenizer is None:
+            raise ValueError(
+                "This CLIP has no tokenizer: set clip.tokenizer = CLIPTokenizer.from_file(path), "
+                "or load a preset that carries its vocabulary."
+            )
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer):
+        self._tokenizer = tokenizer
+
+    @property
+    def image_processor(self):
+        """Raw pictures -> (n, H, W, 3) float32, as this model was trained with."""
+        return ImageProcessor(self.config.vision.image)
+
+    @property
+    def scale(self):
+        """What cosines are multiplied with, a float."""
+        return float(np.exp(keras.ops.convert_to_numpy(self.get_layer("logit_scale").log_scale)))
+
+    def encode_image(self, images):
+        """Normalised pixels (n, H, W, 3) -> (n, dim) tensor, NOT of unit length, differentiable."""
+        return self.get_layer("vision")(images)
+
+    def encode_text(self, token_ids):
+        """Token ids (m, T) -> (m, dim) tensor, NOT of unit length, differentiable."""
+        return self.get_layer("text")(token_ids)
+
+    def embed_images(self, images, batch_size=32, progress=None):
+        """Embed raw pictures: n of them -> (n, dim) float32 NumPy, unit length.
+
+        Args:
+            images: list of paths, bytes, file objects, PIL pictures or uint8 arrays; or one of
+                them; or a uint8 array (n, H, W, 3).
+            batch_size: int. Pictures a step.
+            progress: bool or None. None: a bar for long work on a terminal.
+
+        Raises:
+            ImageError: a picture cannot be read; the message names it.
+        """
+        tower = self.get_layer("vision")
+        return embedding.embed_images(tower, self.image_processor, images, batch_size, progress)
+
+    def embed_texts(self, texts, batch_size=64, progress=None):
+        """Embed strings: n of them -> (n, dim) float32 NumPy, unit length.
+
+        Args:
+            texts: str or list of str; too long ones are truncated with their end kept.
+            batch_size: int. Texts a step.
+            progress: bool or None. None: a bar for long work on a terminal.
+        """
+        token_ids = self.tokenizer(texts)
+        tower = self.get_layer("text")
+        return embedding.embed_texts(tower, self.config.text, token_ids, batch_size, progress)
+
+    def zero_shot_classifier(self, labels, templates="a photo of a {}.", activation="softmax"):
+        """Make a Keras classifier from class names: pixels (B, H, W, 3) -> (B, classes).
+
+        The image tower is shared with this model, so fine-tuning the classifier moves both.
+
+        Args:
+            labels: list of str, all different.
+            templates: str or list of str with `{}`; several are averaged as in the paper.
+            activation: `softmax`, `sigmoid`, or None for logits.
+
+        Raises:
+            ValueError: no labels, repeated labels, or a template without `{}`.
+        """
+        labels, templates = zero_shot.check_prompts(labels, templates)
+        weights = zero_shot.class_weights(self.embed_texts, labels, templates)
+        vision = self.get_layer("vision")
+        return zero_shot.zero_shot_classifier(vision, weights, self.scale, activation)
+
+    def predict(self, x, batch_size=32, verbose="auto", **kwargs):
+        """Run on n images and m texts, in batches: the outputs of the call, as NumPy.
+
+        Args:
+            x: {"images": (n, H, W, 3), "token_ids": (m, T)}; n and m may differ.
+            batch_size: int. Rows a step.
+            verbose: `auto`, 0 or 1, as in Keras.
+        """
+        _check_inputs(x)
+        towers = {"images": self.get_layer("vision"), "token_ids": self.get_layer("text")}
+        progress = None if verbose == "auto" else bool(verbose)
+        images, texts = (
+            embedding.embed_rows(towers[key], x[key], batch_size, progress) for key in INPUTS
+        )
+        logits = np.float32(self.scale) * images @ texts.T
+        return {"image_embeddings": images, "text_embeddings": texts, "logits": logits}
+
+    def fit(self, x=None, y=None, batch_size=None, **kwargs):
+        """Train with the contrastive loss on {"images", "token_ids"}; otherwise as Keras's `fit`.
+
+        Raises:
+            ValueError: no data, a missing input, or a batch of fewer than two pairs. The weights
+                are those of the last whole step.
+        """
+        if isinstance(x, dict):
+            _check_inputs(x)
+        check_batches(x, batch_size or 32)
+        with kept_weights(self):
+            return super().fit(x, y, batch_size=batch_size, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Symmetric contrastive loss of a batch of pairs, in float32; `y` is not needed."""
+        loss = contrastive_loss(y_pred["logits"])
+        for extra in self.losses:
+            loss = loss + keras.ops.cast(extra, "float32")
+        return loss
+
+    def save_to_preset(self, directory, dtype=None):
+        """Write configuration, weights and tokenizer; `from_preset` on it gives this model back.
+
+        Args:
+            directory: path, created.
+            dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
+        """
+        preset_directory.save(self, directory, "clip", self._tokenizer, dtype)
+
+    def save_assets(self, directory):
+        """Keras's hook: put the tokenizer into a `.keras` file."""
+        if self._tokenizer is not None:
+            self._tokenizer.save(directory)
+
+    def load_assets(self, directory):
+        """Keras's hook: take the tokenizer back out of a `.keras` file."""
+        self._tokenizer = preset_directory.load_tokenizer(directory)
+
+    def get_config(self):
+        return {
+            "config": self.config.to_dict(),
+            "dtype": self.dtype_policy.name,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _check_inputs(x):
+    missing = [key for key in INPUTS if key not in x]
+    if missing:
+        raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
