@@ -26,13 +26,13 @@ def build(vocabulary_path):
     """The untrained model, its tokenizer included."""
     tokenizer = CLIPTokenizer.from_file(vocabulary_path, context_length=CONTEXT_LENGTH)
     vision = ViTConfig(
-        hidden_dim=128, num_layers=5, num_heads=2, mlp_dim=512, patch_size=8, image_size=64,
+        hidden_dim=128, num_layers=4, num_heads=2, mlp_dim=512, patch_size=8, image_size=64,
         activation="quick_gelu", epsilon=1e-5, use_norm_pre=True, projection_dim=128,
         image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     )  # fmt: skip
     text = TextConfig(
         vocabulary_size=tokenizer.vocabulary_size, context_length=CONTEXT_LENGTH, hidden_dim=128,
-        num_layers=3, num_heads=2, mlp_dim=512, activation="quick_gelu", projection_dim=128,
+        num_layers=2, num_heads=2, mlp_dim=512, activation="quick_gelu", projection_dim=128,
     )  # fmt: skip
     return CLIP(CLIPConfig(vision, text), tokenizer)
 
@@ -57,7 +57,7 @@ def normalize(pictures):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--output", type=Path, default=PRESET, help="preset directory to write")
