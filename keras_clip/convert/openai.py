@@ -1,7 +1,8 @@
-"""OpenAI's CLIP, vision transformers: TorchScript archives and state dicts with their names."""
+"""OpenAI's CLIP: TorchScript archives and state dicts with their names."""
 
 import math
 
+from keras_clip.convert import openai_resnet
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import count_layers, shape_of
 from keras_clip.convert.table import Row, Table, over_layers, under
@@ -14,6 +15,7 @@ HEAD_DIM = 64
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
+RESBLOCKS = "transformer.resblocks.{i}."
 BLOCK = (
     Row("ln_1.weight", "norm1/gamma"),
     Row("ln_1.bias", "norm1/beta"),
@@ -58,18 +60,26 @@ FLOAT32 = ("*ln_*", "*embedding*", "logit_scale")
 
 def table(config, names=()):
     """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence."""
-    layers = {tower: config[tower]["num_layers"] for tower in ("vision", "text")}
-    resblocks = "transformer.resblocks.{i}."
+    vision = config["vision"]
+    resnet = "stage_blocks" in vision
     rows = (
-        *under(VISION, "visual.", "vision/"),
-        *over_layers(BLOCK, "visual." + resblocks, "vision/block_{i}/", layers["vision"]),
-        *under(VISION_END, "visual.", "vision/"),
+        *(openai_resnet.vision_rows(vision) if resnet else _vit_rows(vision)),
         *under(TEXT, "", "text/"),
-        *over_layers(BLOCK, resblocks, "text/block_{i}/", layers["text"]),
+        *over_layers(BLOCK, RESBLOCKS, "text/block_{i}/", config["text"]["num_layers"]),
         *under(TEXT_END, "", "text/"),
         Row("logit_scale", "logit_scale/log_scale"),
     )
+    if resnet:
+        return Table(rows, IGNORE + openai_resnet.IGNORE, FLOAT32 + openai_resnet.FLOAT32)
     return Table(rows, IGNORE, FLOAT32)
+
+
+def _vit_rows(vision):
+    return (
+        *under(VISION, "visual.", "vision/"),
+        *over_layers(BLOCK, "visual." + RESBLOCKS, "vision/block_{i}/", vision["num_layers"]),
+        *under(VISION_END, "visual.", "vision/"),
+    )
 
 
 def matches(names, config=None):
@@ -81,33 +91,12 @@ def config_from(checkpoint, config=None, preprocessor=None):
     """Read the sizes off the tensors: a dictionary for `CLIPConfig.from_dict`.
 
     Raises:
-        CheckpointError: a ResNet tower, sizes that do not fit together, or missing tensors.
+        CheckpointError: sizes that do not fit together, or missing tensors.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    if any(name.startswith("visual.layer1.") for name in checkpoint):
-        raise CheckpointError(
-            f"{path}: the image tower is a ResNet ('visual.layer1...'), which is not read yet; "
-            "choose a CLIP with a vision transformer, such as ViT-B/32."
-        )
-    width, _, *patch = shape_of(checkpoint, "visual.conv1.weight", rank=4)
-    positions, _ = shape_of(checkpoint, "visual.positional_embedding", rank=2)
-    side = math.isqrt(max(positions - 1, 0))
-    if side * side != positions - 1:
-        raise CheckpointError(
-            f"{path}: 'visual.positional_embedding' has {positions} rows, which are not a square "
-            "grid and a class token."
-        )
-    _, vision_dim = shape_of(checkpoint, "visual.proj", rank=2)
-    vision = {
-        **_encoder(checkpoint, "visual.", width),
-        "patch_size": tuple(patch),
-        "image_size": tuple(side * size for size in patch),
-        "use_patch_bias": False,
-        "use_norm_pre": True,
-        "position_resize": "bicubic_antialias",
-        "projection_dim": vision_dim,
-        "image": image_config(),
-    }
+    resnet = "visual.layer1.0.conv1.weight" in checkpoint
+    vision = openai_resnet.vision_config(checkpoint) if resnet else _vit_config(checkpoint, path)
+    vision["image"] = image_config()
     vocabulary, width = shape_of(checkpoint, "token_embedding.weight", rank=2)
     context, _ = shape_of(checkpoint, "positional_embedding", rank=2)
     _, text_dim = shape_of(checkpoint, "text_projection", rank=2)
@@ -135,6 +124,27 @@ def image_config():
         "interpolation": "bicubic",
         "crop": "openai",
         "color": "last",
+    }
+
+
+def _vit_config(checkpoint, path):
+    width, _, *patch = shape_of(checkpoint, "visual.conv1.weight", rank=4)
+    positions, _ = shape_of(checkpoint, "visual.positional_embedding", rank=2)
+    side = math.isqrt(max(positions - 1, 0))
+    if side * side != positions - 1:
+        raise CheckpointError(
+            f"{path}: 'visual.positional_embedding' has {positions} rows, which are not a square "
+            "grid and a class token."
+        )
+    _, vision_dim = shape_of(checkpoint, "visual.proj", rank=2)
+    return {
+        **_encoder(checkpoint, "visual.", width),
+        "patch_size": tuple(patch),
+        "image_size": tuple(side * size for size in patch),
+        "use_patch_bias": False,
+        "use_norm_pre": True,
+        "position_resize": "bicubic_antialias",
+        "projection_dim": vision_dim,
     }
 
 

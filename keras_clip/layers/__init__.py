@@ -2,9 +2,12 @@
 
 from keras_clip.layers.attention import SelfAttention
 from keras_clip.layers.attention_pooling import AttentionPooling
+from keras_clip.layers.bottleneck_block import BottleneckBlock
 from keras_clip.layers.class_token import ClassToken
+from keras_clip.layers.first_token_attention import FirstTokenAttention
 from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.logit_scale import LogitScale
+from keras_clip.layers.mean_token import MeanToken
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.patch_embedding import PatchEmbedding
 from keras_clip.layers.pooling import EndOfTextPooling, TokenPooling
@@ -16,10 +19,13 @@ from keras_clip.layers.unit_norm import UnitNorm
 __all__ = [
     "MLP",
     "AttentionPooling",
+    "BottleneckBlock",
     "ClassToken",
     "EndOfTextPooling",
+    "FirstTokenAttention",
     "LayerScale",
     "LogitScale",
+    "MeanToken",
     "PatchEmbedding",
     "PositionEmbedding",
     "SelfAttention",

@@ -5,9 +5,10 @@ import numpy as np
 
 from keras_clip.layers import LogitScale, UnitNorm
 from keras_clip.models import embedding, preset_directory, zero_shot
-from keras_clip.models.config import CLIPConfig
+from keras_clip.models.config import CLIPConfig, ResNetConfig
 from keras_clip.models.contrastive import check_batches, contrastive_loss, kept_weights
 from keras_clip.models.policy import policy_scope
+from keras_clip.models.resnet import resnet_graph
 from keras_clip.models.text import text_tower
 from keras_clip.models.vit import vision_graph
 from keras_clip.preprocessing.images import ImageProcessor
@@ -36,7 +37,9 @@ class CLIP(keras.Model):
     def __init__(self, config, tokenizer=None, dtype=None, name="clip", **kwargs):
         config = CLIPConfig.from_dict(config) if isinstance(config, dict) else config
         with policy_scope(dtype):
-            vision = keras.Model(*vision_graph(config.vision), name="vision")
+            resnet = isinstance(config.vision, ResNetConfig)
+            graph = resnet_graph if resnet else vision_graph
+            vision = keras.Model(*graph(config.vision), name="vision")
             text = text_tower(config.text)
             images = keras.Input((*config.vision.image_size, 3), name="images")
             token_ids = keras.Input((None,), dtype="int32", name="token_ids")

@@ -28,12 +28,12 @@ class Config:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(f"{cls.__name__} has no {unknown}; its fields are {sorted(known)}.")
-        kinds = {"image": ImageConfig, "vision": ViTConfig, "text": TextConfig}
         built = {}
         for name, value in values.items():
-            if name in kinds and isinstance(value, dict):
-                kind = kinds[name]
-                built[name] = kind.from_dict(value) if hasattr(kind, "from_dict") else kind(**value)
+            if name == "image" and isinstance(value, dict):
+                built[name] = ImageConfig.from_dict(value)
+            elif name in ("vision", "text") and isinstance(value, dict):
+                built[name] = _tower_kind(name, value).from_dict(value)
             else:
                 built[name] = tuple(value) if isinstance(value, list) else value
         try:
@@ -59,6 +59,12 @@ class Config:
 
 def _pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _tower_kind(name, values):
+    if name == "text":
+        return TextConfig
+    return ResNetConfig if "stage_blocks" in values else ViTConfig
 
 
 def _one_of(name, value, choices):
@@ -140,6 +146,54 @@ class ViTConfig(Config):
 
 
 @dataclass(frozen=True)
+class ResNetConfig(Config):
+    """CLIP's ResNet image tower.
+
+    Args:
+        stage_blocks: blocks of each of the four stages, such as (3, 4, 6, 3).
+        width: channels behind the stem; the last stage ends with 32 times as many.
+        num_heads: of the attention that pools the feature map.
+        projection_dim: width of CLIP's shared space.
+        image_size: int or (height, width) in pixels, multiples of 32.
+        epsilon: of every batch norm.
+        position_resize: how positions go to another grid (see `keras_clip.models.resize`).
+        image: how pictures become pixels; its size always is `image_size`.
+    """
+
+    stage_blocks: tuple
+    width: int
+    num_heads: int
+    projection_dim: int
+    image_size: tuple = (224, 224)
+    epsilon: float = 1e-5
+    position_resize: str = "bicubic_antialias"
+    image: ImageConfig = field(default_factory=ImageConfig)
+
+    num_classes = 0
+    num_prefix_tokens = 1
+    STRIDE = 32
+
+    def __post_init__(self):
+        object.__setattr__(self, "image_size", _pair(self.image_size))
+        object.__setattr__(self, "image", replace(self.image, size=self.image_size))
+        _one_of("position_resize", self.position_resize, POSITION_RESIZES)
+        if any(side % self.STRIDE for side in self.image_size):
+            raise ValueError(f"image_size={self.image_size} is not a multiple of {self.STRIDE}.")
+        if len(self.stage_blocks) != 4:
+            raise ValueError(f"stage_blocks holds four numbers, not {self.stage_blocks}.")
+        if self.STRIDE * self.width % self.num_heads:
+            raise ValueError(
+                f"{self.STRIDE} x width={self.width} is not divisible by "
+                f"num_heads={self.num_heads}."
+            )
+
+    @property
+    def grid_size(self):
+        """Cells of the last feature map, down and across: (height, width)."""
+        return tuple(side // self.STRIDE for side in self.image_size)
+
+
+@dataclass(frozen=True)
 class TextConfig(Config):
     """The text tower of a CLIP.
 
@@ -184,13 +238,13 @@ class CLIPConfig(Config):
     """Both towers, whose `projection_dim` agree.
 
     Args:
-        vision: ViTConfig.
+        vision: ViTConfig or ResNetConfig.
         text: TextConfig.
         initial_scale: where the logit scale starts in training from scratch.
         max_scale: what it is clamped to.
     """
 
-    vision: ViTConfig
+    vision: ViTConfig | ResNetConfig
     text: TextConfig
     initial_scale: float = 1 / 0.07
     max_scale: float = 100.0

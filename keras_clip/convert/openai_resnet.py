@@ -1,0 +1,102 @@
+"""OpenAI's CLIP, ResNet image towers: the rows and sizes that differ from a transformer's."""
+
+import math
+
+from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.naming import shape_of
+from keras_clip.convert.table import Row, over_layers, under
+from keras_clip.convert.transforms import CONV, LINEAR
+
+# The official builder's rule: heads of the pooling attention; the last stage has 32 x width.
+HEAD_DIM = 64
+IGNORE = ("*.num_batches_tracked",)
+# What the official half precision leaves in single.
+FLOAT32 = ("visual.bn*", "visual.layer*.bn*", "visual.layer*.downsample.1.*")
+
+
+def _norm(source, target):
+    return (
+        Row(f"{source}.weight", f"{target}/gamma"),
+        Row(f"{source}.bias", f"{target}/beta"),
+        Row(f"{source}.running_mean", f"{target}/moving_mean"),
+        Row(f"{source}.running_var", f"{target}/moving_variance"),
+    )
+
+
+STEM = tuple(
+    row
+    for i in (1, 2, 3)
+    for row in (
+        Row(f"conv{i}.weight", f"stem_conv{i}/kernel", CONV),
+        *_norm(f"bn{i}", f"stem_norm{i}"),
+    )
+)
+BLOCK = tuple(
+    row
+    for i in (1, 2, 3)
+    for row in (
+        Row(f"conv{i}.weight", f"conv{i}/kernel", CONV),
+        *_norm(f"bn{i}", f"norm{i}"),
+    )
+)
+SHORTCUT = (
+    Row("downsample.0.weight", "conv_shortcut/kernel", CONV),
+    *_norm("downsample.1", "norm_shortcut"),
+)
+POOL = (
+    Row("positional_embedding", "position_embedding/embeddings"),
+    *(
+        row
+        for source, target in (
+            ("q_proj", "query"),
+            ("k_proj", "key"),
+            ("v_proj", "value"),
+            ("c_proj", "out"),
+        )
+        for row in (
+            Row(f"{source}.weight", f"attention_pool/{target}/kernel", LINEAR),
+            Row(f"{source}.bias", f"attention_pool/{target}/bias"),
+        )
+    ),
+)
+
+
+def vision_rows(config):
+    """Return the rows of the image tower; `config` as of `vision_config`."""
+    rows = [*under(STEM, "visual.", "vision/"), *under(POOL, "visual.attnpool.", "vision/")]
+    for stage, blocks in enumerate(config["stage_blocks"]):
+        source, target = f"visual.layer{stage + 1}.", f"vision/stage_{stage}_block_"
+        rows += over_layers(BLOCK, source + "{i}.", target + "{i}/", blocks)
+        rows += under(SHORTCUT, source + "0.", target + "0/")
+    return tuple(rows)
+
+
+def vision_config(checkpoint):
+    """Read the sizes off the tensors: a dictionary for `ResNetConfig.from_dict`, less the image.
+
+    Raises:
+        CheckpointError: sizes that do not fit together, or missing tensors.
+    """
+    width = shape_of(checkpoint, "visual.layer1.0.conv1.weight", rank=4)[0]
+    positions, channels = shape_of(checkpoint, "visual.attnpool.positional_embedding", rank=2)
+    side = math.isqrt(max(positions - 1, 0))
+    if side * side != positions - 1 or channels != 32 * width:
+        path = getattr(checkpoint, "path", "the checkpoint")
+        raise CheckpointError(
+            f"{path}: 'visual.attnpool.positional_embedding' is ({positions}, {channels}), not a "
+            f"square grid and a mean token of {32 * width} channels."
+        )
+    stages = (_count(checkpoint, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
+    return {
+        "stage_blocks": tuple(stages),
+        "width": width,
+        "num_heads": max(channels // HEAD_DIM, 1),
+        "projection_dim": shape_of(checkpoint, "visual.attnpool.c_proj.weight", rank=2)[0],
+        "image_size": (32 * side, 32 * side),
+        "position_resize": "bicubic_antialias",
+    }
+
+
+def _count(checkpoint, prefix):
+    found = {name[len(prefix) :].split(".")[0] for name in checkpoint if name.startswith(prefix)}
+    return len(found)
