@@ -11,6 +11,9 @@ from keras_clip.convert.errors import CheckpointError
 _MAX_EXPANSION = 100
 _MAX_EXPANDED_BYTES = 256 * 2**20
 _LOCAL_HEADER_BYTES = 30
+# Some 300,000 members; each takes over ten times as much memory as on disk.
+_MAX_DIRECTORY_BYTES = 16 * 2**20
+_MAX_ZIP_END_BYTES = 2**16 + 128
 
 
 class SharedFile:
@@ -104,6 +107,7 @@ class ZipBlobs:
 
     def __init__(self, path: pathlib.Path, file: SharedFile):
         self._file = file
+        _check_directory(file)
         try:
             self._archive = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
@@ -143,6 +147,8 @@ class ZipBlobs:
             raise CheckpointError(f"member {name!r} {error}") from None
 
     def _deflated(self, member: zipfile.ZipInfo) -> DeflatedBlob:
+        if member.compress_type != zipfile.ZIP_DEFLATED:
+            raise CheckpointError(f"member {member.filename!r} is not compressed with deflate")
         limit = max(_MAX_EXPANDED_BYTES, _MAX_EXPANSION * member.compress_size)
         if member.file_size > limit:
             raise CheckpointError(
@@ -163,3 +169,20 @@ class ZipBlobs:
     def close(self) -> None:
         """Frees the archive; later reads raise."""
         self._archive.close()
+
+
+def _check_directory(file: SharedFile) -> None:
+    start = max(0, file.size - _MAX_ZIP_END_BYTES)
+    tail = file.read(start, file.size - start)
+    sizes = [0]
+    # Offset and width of the directory's size in the end record and in its 64-bit variant.
+    for mark, offset, width in ((b"PK\x05\x06", 12, 4), (b"PK\x06\x06", 40, 8)):
+        begin = tail.rfind(mark)
+        if begin >= 0:
+            data = tail[begin + offset : begin + offset + width]
+            # All ones says that the 64-bit record has the number.
+            sizes.append(0 if data == b"\xff" * width else int.from_bytes(data, "little"))
+    if max(sizes) > _MAX_DIRECTORY_BYTES:
+        raise CheckpointError(
+            f"the list of the archive's members takes {max(sizes)} bytes; it is damaged or hostile"
+        )

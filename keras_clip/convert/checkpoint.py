@@ -76,8 +76,11 @@ def _open_file(path: pathlib.Path) -> Checkpoint:
             file.close()
         if isinstance(error, CheckpointError):
             raise CheckpointError(f"{path}: {error}") from error.__cause__
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f"{path}: may not be read; check its permissions") from error
         if isinstance(error, DAMAGE):
-            raise CheckpointError(f"{path}: cannot be read: {error!r}") from error
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+            raise CheckpointError(f"{path}: is damaged ({reason}); download it again") from error
         raise
 
 

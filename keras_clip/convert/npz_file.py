@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _dtype(member: str, descr: str) -> np.dtype:
         )
     if descr.lstrip("<>|=") == "V2":
         return BFLOAT16
-    if re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16)|[US]\d{1,6})", descr) is None:
+    if re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16)|[US][1-9]\d{0,5})", descr) is None:
         raise CheckpointError(
             f"member {member!r} has the dtype {descr[:40]!r}; only numbers, booleans and "
             "bfloat16 (V2) are read"
@@ -109,4 +110,9 @@ def _text(member: str, layout: Layout, blob) -> object:
         raise CheckpointError(f"member {member!r} holds {size} bytes of text; it is no weight")
     buffer = bytearray(size)
     blob.readinto(buffer, layout.offset)
+    if layout.dtype.kind == "U":
+        # NumPy itself does not check this, and the interpreter stops.
+        points = np.frombuffer(buffer, np.dtype(np.uint32).newbyteorder(layout.dtype.byteorder))
+        if points.size and points.max() > sys.maxunicode:
+            raise CheckpointError(f"the text of member {member!r} is damaged")
     return np.frombuffer(buffer, layout.dtype).reshape(layout.shape).tolist()

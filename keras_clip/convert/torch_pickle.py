@@ -14,9 +14,9 @@ from keras_clip.convert.torch_objects import (
     storage,
 )
 
-# A ViT-bigG training checkpoint takes about 300,000 steps. A step makes at most an empty set of
+# A ViT-bigG training checkpoint takes about 150,000 steps. A step makes at most an empty set of
 # 216 bytes, so the limit on steps also bounds memory.
-_MAX_STEPS = 2_000_000
+_MAX_STEPS = 1_000_000
 _MAX_LONG_BYTES = 255
 # Only these are hashed: a nest of tuples can take for ever.
 _KEY_TYPES = (str, int, float, bool, bytes, type(None))
