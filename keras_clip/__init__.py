@@ -1,17 +1,39 @@
 """CLIP and vision transformers for Keras 3, with the official checkpoints."""
 
+import importlib
+
 from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
 
-__all__ = ["__version__"]
+_PLACES = {
+    "CLIP": "models.clip", "CLIPConfig": "models.config", "ResNetConfig": "models.config",
+    "TextConfig": "models.config", "ViT": "models.vit", "ViTConfig": "models.config",
+    "CLIPTokenizer": "preprocessing.tokenizer", "ImageConfig": "preprocessing.image_config",
+    "ImagePreprocessing": "preprocessing.image_layer", "ImageError": "preprocessing.image_files",
+    "ImageProcessor": "preprocessing.images", "CheckpointError": "convert.errors",
+    "DownloadError": "url_files", "export_checkpoint": "exporting", "from_preset": "presets",
+    "list_presets": "presets", "preset_info": "presets",
+}  # fmt: skip
+__all__ = ["__version__", "layers", *_PLACES]
+
+
+_REGISTERING = ("layers", "models.clip", "models.vit", "preprocessing.image_layer")
+
+
+def __getattr__(name: str):
+    """Imports what is asked for; what nobody uses costs no time."""
+    if name not in __all__:
+        raise AttributeError(f"module 'keras_clip' has no attribute {name!r}")
+    if _missing:
+        raise BackendMissingError(_missing)
+    return getattr(importlib.import_module(f"keras_clip.{_PLACES[name]}"), name)
+
 
 try:
     choose_backend()  # must come before Keras is first imported
+    _missing = None
 except BackendMissingError as error:
-    # The command line has to start, to say this in one line; everybody else hears it on first use.
-    _message = str(error)
-
-    def __getattr__(name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise BackendMissingError(_message)
+    _missing = str(error)  # the command line has to start, to say it in one line
+else:
+    for _module in _REGISTERING:  # so that `keras.models.load_model` knows their classes
+        importlib.import_module(f"keras_clip.{_module}")

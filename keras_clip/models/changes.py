@@ -1,0 +1,45 @@
+"""A stored configuration with what the user wants to be different."""
+
+from dataclasses import fields, is_dataclass, replace
+
+from keras_clip.models.config import CLIPConfig
+
+
+def changed(stored, image_size=None, num_classes=None, overrides=None):
+    """Return a configuration with other values.
+
+    Args:
+        stored: ViTConfig or CLIPConfig.
+        image_size: int or (height, width) in pixels, or None.
+        num_classes: int or None. Another number than the stored one drops what belongs to the old
+            head: its labels and the layer before it.
+        overrides: {field: value}; a dictionary changes some fields of a configuration inside.
+
+    Raises:
+        ValueError: a field does not exist or a value is out of range.
+    """
+    changes = dict(overrides or {})
+    if isinstance(stored, CLIPConfig):
+        if num_classes is not None:
+            raise ValueError("num_classes is for a ViT; a CLIP gives clip.zero_shot_classifier().")
+        if image_size is not None:
+            changes["vision"] = {**changes.get("vision", {}), "image_size": image_size}
+        return _replaced(stored, changes)
+    if image_size is not None:
+        changes["image_size"] = image_size
+    if num_classes not in (None, stored.num_classes):
+        changes = {"labels": None, "pre_logits_dim": None, **changes, "num_classes": num_classes}
+    return _replaced(stored, changes)
+
+
+def _replaced(config, changes):
+    known = {field.name for field in fields(config)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise ValueError(f"{type(config).__name__} has no {unknown}; its fields: {sorted(known)}.")
+    nested = {
+        name: _replaced(getattr(config, name), value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and is_dataclass(getattr(config, name))
+    }
+    return replace(config, **{**changes, **nested})

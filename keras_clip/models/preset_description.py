@@ -1,0 +1,50 @@
+"""What stands in a preset's config.json, checked."""
+
+import json
+
+from keras_clip.convert.errors import CheckpointError
+from keras_clip.models.preset_directory import FORMAT
+
+
+def read_json(path):
+    """Return the object in a JSON file as a dictionary, or None where there is no file.
+
+    Raises:
+        CheckpointError: it is damaged, or holds something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not JSON ({error}); get it again.") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: holds no JSON object but {type(values).__name__}.")
+    return values
+
+
+def is_native(description):
+    """Whether a config.json is this package's own."""
+    return bool(description) and description.get("format") == FORMAT["format"]
+
+
+def check_native(description, families, path):
+    """Check version, family and configuration of an own config.json.
+
+    Args:
+        description: dictionary of the file.
+        families: the families that may be named; a file cannot name classes.
+        path: of the file, for messages.
+
+    Raises:
+        CheckpointError: one of them is missing or unknown.
+    """
+    version, family = description.get("version"), description.get("family")
+    if type(version) is not int or not 1 <= version <= FORMAT["version"]:
+        raise CheckpointError(
+            f"{path}: version is {version!r}, known is {FORMAT['version']}: update keras-clip."
+        )
+    if not isinstance(family, str) or family not in families:
+        raise CheckpointError(f"{path}: family is {family!r}, not one of {list(families)}.")
+    if not isinstance(description.get("config"), dict):
+        raise CheckpointError(f"{path}: config is missing or no JSON object.")

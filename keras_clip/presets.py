@@ -1,0 +1,228 @@
+"""Models by name, from the Hub, or from disk, with weights, tokenizer and picture settings."""
+
+import difflib
+import functools
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from keras_clip.convert import CheckpointError, open_checkpoint
+from keras_clip.convert.dialects import DIALECTS, find_dialect
+from keras_clip.convert.table import Row, Table, read
+from keras_clip.download import fetch, is_remote
+from keras_clip.hub_files import WEIGHTS, pick_weights
+from keras_clip.models.blank import blank_weights
+from keras_clip.models.changes import changed
+from keras_clip.models.clip import CLIP
+from keras_clip.models.config import CLIPConfig, ViTConfig
+from keras_clip.models.policy import policy_scope
+from keras_clip.models.preset_description import check_native, is_native, read_json
+from keras_clip.models.preset_tokenizer import pick_tokenizer
+from keras_clip.models.resize import position_adaptation
+from keras_clip.models.vit import ViT
+from keras_clip.models.weights import named_weights
+
+FAMILIES = {"clip": (CLIPConfig, CLIP), "vit": (ViTConfig, ViT)}
+TABLES = DIALECTS
+BUNDLED = "bundled:"
+
+
+def zoo_directory():
+    """Where the preset tables are: in the installed package, else beside the checkout."""
+    packaged = Path(__file__).parent / "zoo"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "zoo"
+
+
+@functools.cache
+def _zoo():
+    """Every preset's table by name."""
+    entries = {}
+    for path in sorted(zoo_directory().glob("*.toml")):
+        entries.update(tomllib.loads(path.read_text("utf-8")))
+    return entries
+
+
+def list_presets(family=None):
+    """Return the names of the presets, sorted.
+
+    Args:
+        family: `clip` or `vit`; None: all.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"family is one of {list(FAMILIES)} or None, not {family!r}.")
+    return sorted(n for n, entry in _zoo().items() if family in (None, entry["family"]))
+
+
+def preset_info(name):
+    """Return what is known of a preset, as a dictionary.
+
+    Its keys: name, family, source, table, license, params (number of weights), config, metrics
+    (each with value, protocol and source), and tokenizer and sha256 where they are known.
+
+    Raises:
+        ValueError: there is no such preset; the message names similar ones.
+    """
+    if name not in _zoo():
+        raise _unknown(name)
+    return json.loads(json.dumps({"name": name, "metrics": [], **_zoo()[name]}))
+
+
+def from_preset(
+    source,
+    load_weights=True,
+    dtype=None,
+    image_size=None,
+    num_classes=None,
+    tokenizer=None,
+    **config_overrides,
+):
+    """Load a model: a CLIP or a ViT, a `keras.Model` on whichever backend Keras runs.
+
+    Args:
+        source: a name from `list_presets()`, `hf://org/repo[@revision][/file]`, an http(s) URL,
+            or the path of a directory or file; its layout is found from its content. A name comes
+            before a path of the same name, which is then written `./name`.
+        load_weights: False: freshly initialised; for a name, nothing is fetched.
+        dtype: dtype policy, such as `mixed_bfloat16` or `float16`; None: Keras's global one.
+        image_size: int or (height, width) in pixels, other than the pretrained one: positions are
+            resampled by the model's own rule.
+        num_classes: classes of a ViT's head. Another number than the stored one gives a new,
+            freshly initialised head; 0 drops it, and the output is the token sequence.
+        tokenizer: CLIPTokenizer, or where its vocabulary is: path, `hf://org/repo/file` or URL.
+            None: the vocabulary that comes with the weights.
+        **config_overrides: fields of the configuration; `vision` and `text` of a CLIP take
+            dictionaries of the fields to change.
+
+    Raises:
+        ValueError: the name or a field does not exist; CheckpointError, one of its kind: a file is
+            damaged or does not fit its configuration; the message lists every tensor that differs.
+        DownloadError: it cannot be fetched.
+    """
+    source = os.fspath(source)
+    changes = (image_size, num_classes, config_overrides)
+    entry = _zoo().get(source)
+    if entry and not load_weights and "config" in entry:
+        family, folder = entry["family"], None
+        config = _config(family, entry["config"], source)
+        model = _build(family, changed(config, *changes), dtype)
+    else:
+        path = _on_disk(source, entry)
+        folder, file = _places(path, entry)
+        with open_checkpoint(file) as checkpoint:
+            family, stored, table = _identify(checkpoint, folder, entry)
+            wanted = changed(stored, *changes)
+            if load_weights:
+                model = _load(family, stored, wanted, dtype, table, checkpoint)
+            else:
+                model = _build(family, wanted, dtype)
+        folder = folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)
+    if family == "clip":
+        beside = [folder, entry.get("tokenizer") if entry and load_weights else None]
+        model.tokenizer = pick_tokenizer(model.config.text, tokenizer, beside, _located)
+    elif tokenizer is not None:
+        raise ValueError(f"{source} is a ViT, which takes no tokenizer.")
+    return model
+
+
+def _unknown(name):
+    similar = difflib.get_close_matches(name, _zoo(), n=3, cutoff=0.5)
+    hint = f" Similar: {', '.join(similar)}." if similar else ""
+    return ValueError(
+        f"There is no preset {name!r}.{hint} Give a name from keras_clip.list_presets(), "
+        "hf://org/repo[@revision], an http(s) URL, or the path of a file or directory."
+    )
+
+
+def _on_disk(source, entry):
+    """The local path of a source, fetched where it is remote."""
+    if entry:
+        if entry["source"].startswith(BUNDLED):
+            return zoo_directory() / entry["source"].removeprefix(BUNDLED)
+        return fetch(entry["source"], entry.get("sha256"), _prefer(entry))
+    looks_like_path = os.sep in source or Path(source).suffix
+    if not (is_remote(source) or looks_like_path or Path(source).exists()):
+        raise _unknown(source)
+    return _located(source)
+
+
+def _located(place):
+    return fetch(str(place)) if is_remote(place) else Path(place)
+
+
+def _prefer(entry):
+    """OpenAI's names are in the weights that OpenCLIP puts beside transformers' own."""
+    return "open_clip" if entry and entry["table"] == "openai" else ""
+
+
+def _places(path, entry):
+    """(directory with the configuration or None, file with the weights)."""
+    if not path.is_dir():
+        return (path.parent if path.name in WEIGHTS else None), path
+    name = pick_weights({file.name for file in path.iterdir()}, _prefer(entry))
+    return path, path / name if name else path
+
+
+def _identify(checkpoint, folder, entry):
+    """(family, configuration as stored, table) of a checkpoint."""
+    described, preprocessor = (
+        read_json(folder / name) if folder else None
+        for name in ("config.json", "preprocessor_config.json")
+    )
+    if is_native(described):
+        where = folder / "config.json"
+        check_native(described, FAMILIES, where)
+        config = _config(described["family"], described["config"], where)
+        return described["family"], config, Table(tuple(Row(n, n) for n in checkpoint))
+    if entry:
+        dialect = TABLES[entry["table"]]
+        config = _config(entry["family"], _with_labels(entry, described), entry["source"])
+    else:
+        name, dialect = find_dialect(checkpoint, described)
+        if name == "openai" and checkpoint.path.name.startswith("open_clip"):
+            raise CheckpointError(
+                f"{checkpoint.path}: OpenCLIP's layout is not read yet: its open_clip_config.json "
+                "says what its tensors do not. Use a preset of keras_clip.list_presets('clip'), or "
+                "the model in the layout of transformers."
+            )
+        values = dialect.config_from(checkpoint, described, preprocessor)
+        config = _config(dialect.FAMILY, values, checkpoint.path)
+    return dialect.FAMILY, config, dialect.table(config.to_dict(), checkpoint)
+
+
+def _config(family, values, where):
+    try:
+        return FAMILIES[family][0].from_dict(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{where}: {error}") from error
+
+
+def _with_labels(entry, described):
+    """A preset's configuration with the class names that stand beside its weights."""
+    labels = (described or {}).get("id2label") or {}
+    classes = entry["config"].get("num_classes")
+    if not classes or set(labels) != {str(i) for i in range(classes)}:
+        return entry["config"]
+    return {**entry["config"], "labels": [labels[str(i)] for i in range(classes)]}
+
+
+def _build(family, config, dtype):
+    with policy_scope(dtype):
+        return FAMILIES[family][1](config)
+
+
+def _load(family, stored, wanted, dtype, table, checkpoint):
+    """Build the model and fill it; only a new head keeps its fresh weights."""
+    new_head = family == "vit" and stored.num_classes != wanted.num_classes
+    with blank_weights(keep=("head",) if new_head else ()):
+        model = _build(family, wanted, dtype)
+    weights = named_weights(model)
+    if new_head:
+        table = table.without("head/", "pre_logits/")
+        weights = {n: v for n, v in weights.items() if not n.startswith(("head/", "pre_logits/"))}
+    towers = (stored.vision, wanted.vision, "vision/") if family == "clip" else (stored, wanted)
+    read(table, checkpoint, weights, position_adaptation(*towers))
+    return model
