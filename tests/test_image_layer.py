@@ -39,7 +39,7 @@ def difference(image, **arguments):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("size", [(201, 301), (120, 90), (40, 30), (150, 40)], ids=str)
+@pytest.mark.parametrize("size", [(131, 101), (40, 30), (150, 40)], ids=str)
 def test_pixels_follow_the_exact_mode(name, size):
     mean, largest = difference(picture(*size), **CONFIGS[name])
     # The promise is 0.2; both passes rounded as in Pillow leave far less.
@@ -50,7 +50,7 @@ def test_pixels_follow_the_exact_mode(name, size):
 def test_pixels_of_reference_photos(reference, name):
     from PIL import Image
 
-    for file in ("photo_rgb.jpg", "photo.webp", "exif_orientation6.jpg", "tall.jpg", "wide.png"):
+    for file in ("photo_rgb.jpg", "photo.webp", "tall.jpg"):
         with Image.open(reference / "images" / file) as image:
             mean, _ = difference(np.asarray(image.convert("RGB")), **CONFIGS[name])
         assert mean < 0.1, file

@@ -1,7 +1,6 @@
 """The image transform as a Keras layer: on the device, in batches, inside a model."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_clip.preprocessing.image_config import OPENAI_MEAN, OPENAI_STD, ImageConfig
@@ -80,7 +79,8 @@ class ImagePreprocessing(keras.layers.Layer):
         if config.resize_mode == "shortest":
             top, left = config.offsets(height, width)
             x = x[:, top : top + config.size[0], left : left + config.size[1]]
-        mean, std = np.asarray(config.mean, "float32"), np.asarray(config.std, "float32")
+        mean = ops.convert_to_tensor(config.mean, dtype="float32")
+        std = ops.convert_to_tensor(config.std, dtype="float32")
         return ops.cast((x / 255.0 - mean) / std, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
