@@ -46,5 +46,13 @@ def check_native(description, families, path):
         )
     if not isinstance(family, str) or family not in families:
         raise CheckpointError(f"{path}: family is {family!r}, not one of {list(families)}.")
-    if not isinstance(description.get("config"), dict):
-        raise CheckpointError(f"{path}: config is missing or no JSON object.")
+    _check_objects({"config": description.get("config")}, path)
+
+
+def _check_objects(values, path):
+    """Check that configurations inside configurations are objects."""
+    for name in ("config", "vision", "text", "image"):
+        if name in values:
+            if not isinstance(values[name], dict):
+                raise CheckpointError(f"{path}: {name} is missing or no JSON object.")
+            _check_objects(values[name], path)
