@@ -19,7 +19,9 @@ comma := ,
 # A stamp says that a set of extras is installed, so that the second time is quick.
 DEMO    := $(VENV)/.installed-demo-$(DEMO_BACKEND)
 TEST    := $(VENV)/.installed-test-$(subst $(space),-,$(TEST_BACKENDS))
-BENCH   := $(VENV)/.installed-bench
+# The peers have a place of their own: torchvision breaks transformers beside a CPU torch.
+BENCH_VENV := .venv-bench
+BENCH   := $(BENCH_VENV)/.installed
 DEV     := $(VENV)/.installed-dev
 LINT    := $(VENV)/.installed-lint
 SOURCES := pyproject.toml constraints.txt
@@ -53,7 +55,7 @@ format: $(LINT)
 	@$(VENV)/bin/ruff format .
 
 bench: $(BENCH)
-	@$(PY) benchmarks/run.py $(ARGS)
+	@$(BENCH_VENV)/bin/python benchmarks/run.py $(ARGS)
 
 wheel: $(PY)
 	@rm -rf dist
@@ -61,7 +63,7 @@ wheel: $(PY)
 	@ls dist/*.whl
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(BENCH_VENV) dist build
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -80,8 +82,10 @@ $(TEST): $(SOURCES) | $(PY)
 	@touch $@
 
 $(BENCH): $(SOURCES) | $(PY)
-	@echo "installing keras-clip with $(KNOWN) and its peers into $(VENV)"
-	@$(PIP) -e ".[bench,$(subst $(space),$(comma),$(KNOWN))]"
+	@echo "installing keras-clip with $(KNOWN) and its peers into $(BENCH_VENV)"
+	@$(PY) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
+	  -e ".[bench,$(subst $(space),$(comma),$(KNOWN))]"
 	@touch $@
 
 $(DEV): $(SOURCES) | $(PY)
