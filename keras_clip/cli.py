@@ -1,0 +1,136 @@
+"""The command line: parse, call one function, print."""
+
+import json
+import os
+import sys
+
+from keras_clip.backend import choose_backend_or_exit
+from keras_clip.command.arguments import BUNDLED_PRESET, build_parser
+
+
+def main(arguments=None):
+    """Run the command line.
+
+    Args:
+        arguments: list of str; None: those of the process.
+
+    Returns:
+        int: the exit code, 0 or 1. Wrong use leaves by SystemExit with code 2.
+    """
+    options = build_parser(_RUNS).parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow greets on every start
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print("keras-clip: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("KERAS_CLIP_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"keras-clip: error: {_message(error, options)}", file=sys.stderr)
+        return 1
+
+
+def _message(error, options):
+    """What to tell about an error; the kind too where the text was not made for users."""
+    text = str(error) or "no reason given"
+    if not isinstance(error, (ValueError, OSError, ImportError)):
+        text = f"{type(error).__name__}: {text} (KERAS_CLIP_DEBUG=1 shows where)"
+    from keras_clip.url_files import DownloadError
+
+    if isinstance(error, DownloadError) and getattr(options, "preset", None):
+        text += f" Without a network: --preset {BUNDLED_PRESET}, which is small and knows coloured"
+        text += " shapes and handwritten digits only."
+    return text
+
+
+def _print(options, result, show):
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
+
+
+def _list(options):
+    from keras_clip.command import listing
+
+    _print(options, listing.presets(options.family), listing.show_presets)
+
+
+def _info(options):
+    from keras_clip.command import listing
+
+    _print(options, listing.preset_info(options.name), listing.show_preset)
+
+
+def _classify(options):
+    choose_backend_or_exit()
+    from keras_clip.command import classify, pictures
+
+    results = classify.classify(
+        pictures.picture_paths(options.images),
+        options.labels, options.template, options.preset, options.top,
+    )  # fmt: skip
+    if options.plot:
+        from keras_clip import plots
+
+        plots.zero_shot_bars(results, options.plot)
+    _print(options, results, classify.show_answers)
+
+
+def _embed(options):
+    if bool(options.images) == bool(options.texts):
+        options.error("give either IMAGES or --texts")
+    choose_backend_or_exit()
+    from keras_clip.command import embed, pictures
+
+    paths = pictures.picture_paths(options.images)
+    result = embed.embed(options.output, options.preset, paths, options.texts, options.batch_size)
+    _print(options, result, embed.show_embedded)
+
+
+def _convert(options):
+    choose_backend_or_exit()
+    from keras_clip.command import convert
+
+    result = convert.convert(options.source, options.target, options.format, options.dtype)
+    _print(options, result, convert.show_converted)
+
+
+def _verify(options):
+    choose_backend_or_exit()
+    from keras_clip.command import verify
+
+    report = verify.verify(options.source, options.tolerance)
+    _print(options, report, verify.show_report)
+    return 0 if report["passed"] else 1
+
+
+def _demo(options):
+    choose_backend_or_exit()
+    from keras_clip.command import demo
+
+    result = demo.demo(options.preset)
+    if options.plot:
+        from keras_clip import plots
+
+        truths = [answer["truth"] for answer in result["answers"]]
+        plots.zero_shot_bars(result["answers"], options.plot, truths)
+    _print(options, result, demo.show_demo)
+
+
+_RUNS = {
+    "list": _list,
+    "info": _info,
+    "classify": _classify,
+    "embed": _embed,
+    "convert": _convert,
+    "verify": _verify,
+    "demo": _demo,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

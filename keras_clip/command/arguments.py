@@ -1,0 +1,145 @@
+"""What the command line takes: the commands, their options, their examples."""
+
+import argparse
+
+from keras_clip.version import __version__
+
+PRESET = "clip_vit_base_patch32_openai"
+BUNDLED_PRESET = "clip_vit_tiny_patch8_shapes"
+_PRESET_HELP = (
+    "a name from `keras-clip list`, hf://org/repo[@revision], an http(s) URL, or the path of a "
+    "file or directory (default: %(default)s)"
+)
+_EPILOG = """examples:
+  keras-clip demo                                         needs no network
+  keras-clip classify cat.jpg --labels "cat,dog,bird"
+  keras-clip embed photos/ -o photos.npy
+  keras-clip convert ViT-B-32.pt out/ --format huggingface
+  keras-clip COMMAND --help                               more of each
+
+KERAS_BACKEND=jax, tensorflow or torch picks what computes. Exit codes: 0 done, 1 an error in the
+work (one line on standard error; KERAS_CLIP_DEBUG=1 shows where), 2 wrong use."""
+
+
+def build_parser(runs):
+    """Make the parser; `runs` gives the function of each command by the command's name."""
+    parser = argparse.ArgumentParser(
+        prog="keras-clip",
+        description="CLIP and vision transformers for Keras 3, without writing Python.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"keras-clip {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_looking, _add_classify, _add_embed, _add_files, _add_demo):
+        add(commands, runs)
+    return parser
+
+
+def _command(commands, runs, name, help, *examples):
+    """A command with its examples and --json."""
+    epilog = "\n  ".join(["examples:", *examples])
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=runs[name], error=command.error)
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    return command
+
+
+def _add_looking(commands, runs):
+    command = _command(
+        commands, runs, "list", "show the presets with size, licence and accuracy",
+        "keras-clip list", "keras-clip list --family clip --json",
+    )  # fmt: skip
+    command.add_argument("--family", choices=("clip", "vit"), help="only this family")
+    command = _command(
+        commands, runs, "info", "show a preset's configuration and published numbers",
+        f"keras-clip info {PRESET}",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME", help="a name from `keras-clip list`")
+
+
+def _add_classify(commands, runs):
+    command = _command(
+        commands, runs, "classify", "say which of some labels fits each picture best",
+        'keras-clip classify cat.jpg dog.jpg --labels "cat,dog,bird"',
+        'keras-clip classify photos/ --labels cat --labels dog --template "a photo of a {}."',
+        'keras-clip classify cat.jpg --labels "cat,dog" --plot answers.png --top 2',
+        "keras-clip classify cat.jpg --preset vit_base_patch16_224_augreg_in21k_ft_in1k",
+    )  # fmt: skip
+    command.add_argument("images", nargs="+", metavar="IMAGES", help="pictures, or directories")
+    command.add_argument(
+        "--labels", action="extend", type=_labels, default=[], metavar="A,B",
+        help="the answers to choose from, separated by commas; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--template", action="append", default=[], metavar="TEXT",
+        help="a sentence with {} for the label; several are averaged (default: a photo of a {}.)",
+    )  # fmt: skip
+    command.add_argument("--top", type=_count, default=5, help="answers a picture (default: 5)")
+    command.add_argument("--plot", metavar="FILE", help="draw pictures and answers, e.g. out.png")
+    command.add_argument("--preset", default=PRESET, help=_PRESET_HELP)
+
+
+def _add_embed(commands, runs):
+    command = _command(
+        commands, runs, "embed", "turn pictures or texts into unit vectors, an .npy file",
+        "keras-clip embed photos/ -o photos.npy",
+        'keras-clip embed --texts "a cat" "a dog" -o texts.npy',
+    )  # fmt: skip
+    command.add_argument("images", nargs="*", metavar="IMAGES", help="pictures, or directories")
+    command.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts instead")
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help="the .npy to write")
+    command.add_argument("--batch-size", type=_count, default=32, help="(default: 32)")
+    command.add_argument("--preset", default=PRESET, help=_PRESET_HELP)
+
+
+def _add_files(commands, runs):
+    command = _command(
+        commands, runs, "convert", "write a checkpoint in another layout",
+        "keras-clip convert ViT-B-32.pt out/ --format huggingface",
+        "keras-clip convert hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K my_clip/ "
+        "--format keras_clip --dtype float16",
+    )  # fmt: skip
+    command.add_argument("source", metavar="SRC", help="whatever --preset takes elsewhere")
+    command.add_argument("target", metavar="DST", help="file or directory to write")
+    layouts = ("huggingface", "openai", "google", "keras_clip")
+    command.add_argument("--format", required=True, choices=layouts, help="the layout to write")
+    command.add_argument("--dtype", help="of the stored weights, e.g. float16 (default: as is)")
+    command = _command(
+        commands, runs, "verify", "compare a checkpoint with its reference library",
+        "keras-clip verify ./clip-vit-base-patch32", "keras-clip verify ViT-B-32.pt",
+    )  # fmt: skip
+    command.add_argument("source", metavar="SRC", help="whatever --preset takes elsewhere")
+    command.add_argument(
+        "--tolerance", type=float, default=1e-5,
+        help="largest difference, relative to the largest value (default: 1e-5)",
+    )  # fmt: skip
+
+
+def _add_demo(commands, runs):
+    command = _command(
+        commands, runs, "demo", "zero-shot answers on real pictures by the bundled model, offline",
+        "keras-clip demo", "keras-clip demo --plot demo.png",
+    )  # fmt: skip
+    command.add_argument("--plot", metavar="FILE", help="draw the answers, e.g. demo.png")
+    command.add_argument("--preset", default=BUNDLED_PRESET, help=_PRESET_HELP)
+
+
+def _labels(text):
+    found = [label.strip() for label in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"an empty label in {text!r}")
+    return found
+
+
+def _count(text):
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return number

@@ -1,0 +1,91 @@
+"""`keras-clip classify`: which of some labels fits each picture best."""
+
+import numpy as np
+
+from keras_clip.command import terminal
+from keras_clip.command.terminal import escape
+from keras_clip.models import zero_shot
+from keras_clip.models.clip import CLIP
+from keras_clip.presets import from_preset
+
+TEMPLATE = "a photo of a {}."
+
+
+def classify(paths, labels, templates=(), preset=None, top=5):
+    """Answer for pictures, from label names (a CLIP) or by a trained head (a ViT).
+
+    Args:
+        paths: list of paths of pictures.
+        labels: list of str; empty for a ViT, which has its own.
+        templates: list of str with `{}`; none: TEMPLATE.
+        preset: whatever `from_preset` takes.
+        top: how many answers a picture.
+
+    Returns:
+        List, one dictionary a picture: `image`, and `answers`, best first, each with `label` and
+        `probability`.
+
+    Raises:
+        ValueError: labels for a ViT, or none for a CLIP; or what the model says of them.
+    """
+    if labels:
+        zero_shot.check_prompts(labels, list(templates) or TEMPLATE)  # before minutes of loading
+    model = from_preset(preset)
+    if isinstance(model, CLIP):
+        if not labels:
+            raise ValueError(f"{preset} is a CLIP: give it the answers to choose from, --labels.")
+        shares = label_shares(model, paths, labels, list(templates) or [TEMPLATE])
+    else:
+        if labels or templates:
+            raise ValueError(f"{preset} has a trained head and takes no labels or templates.")
+        labels, shares = head_shares(model, paths, preset)
+    return ranked(paths, labels, shares, top)
+
+
+def label_shares(clip, paths, labels, templates):
+    """Softmax over the labels for each picture: (pictures, labels) float32."""
+    images = clip.embed_images(list(paths))
+    weights = zero_shot.class_weights(clip.embed_texts, *zero_shot.check_prompts(labels, templates))
+    logits = clip.scale * images @ weights.T
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def head_shares(vit, paths, name):
+    """(class names, shares (pictures, classes)) of a ViT's own head."""
+    from keras_clip.models.batching import batches, run_batch, track
+
+    config = vit.config
+    if not getattr(config, "num_classes", 0):
+        raise ValueError(f"{name} has no head and so no answers: take a preset with classes.")
+    labels = config.labels or [f"class {number}" for number in range(config.num_classes)]
+    size = min(32, len(paths))
+    parts = track(batches(list(paths), size), "Classifying")
+    outputs = [run_batch(vit, vit.image_processor(part), size) for part in parts]
+    return labels, np.concatenate(outputs)
+
+
+def ranked(paths, labels, shares, top):
+    """The best `top` answers of each picture, as `classify` returns them."""
+    results = []
+    for path, row in zip(paths, shares, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        answers = [{"label": labels[k], "probability": float(row[k])} for k in best]
+        results.append({"image": str(path), "answers": answers})
+    return results
+
+
+def show_answers(results):
+    """Print each picture with its answers and their bars."""
+    table = terminal.table("picture", "answer", ">probability", "")
+    for result in results:
+        for number, answer in enumerate(result["answers"]):
+            last = number + 1 == len(result["answers"])
+            table.add_row(
+                "" if number else escape(result["image"]),
+                escape(answer["label"]) if number else f"[bold]{escape(answer['label'])}[/bold]",
+                terminal.percent(answer["probability"]),
+                f"[green]{terminal.bar(answer['probability'])}[/green]",
+                end_section=last,
+            )
+    terminal.console().print(table)

@@ -1,0 +1,76 @@
+"""`keras-clip list` and `keras-clip info`: what is known of the presets."""
+
+from keras_clip.command import terminal
+from keras_clip.command.terminal import escape
+from keras_clip.presets import list_presets, preset_info
+
+_IMAGENET = {
+    "imagenet1k_zero_shot_top1": "zero-shot",
+    "imagenet1k_top1": "fine-tuned",
+}
+
+
+def presets(family=None):
+    """Return what `preset_info` knows of every preset, those of a family first to last by size."""
+    known = [preset_info(name) for name in list_presets(family)]
+    return sorted(known, key=lambda entry: (entry["family"], entry["params"], entry["name"]))
+
+
+def imagenet(entry):
+    """The first published ImageNet-1k accuracy of a preset: its metric, or None."""
+    return next((m for m in entry["metrics"] if m["name"] in _IMAGENET), None)
+
+
+def show_presets(entries):
+    """Print presets as a table, and under it where the numbers come from."""
+    console = terminal.console()
+    table = terminal.table("preset", ">params", "licence", ">ImageNet-1k", "source of the number")
+    for entry in entries:
+        metric = imagenet(entry)
+        table.add_row(
+            f"[bold]{entry['name']}[/bold]",
+            millions(entry["params"]),
+            entry["license"],
+            f"{metric['value']:.1f} %" if metric else "",
+            f"{_IMAGENET[metric['name']]}, {metric['source']}" if metric else "",
+        )
+    console.print(table)
+    console.print(
+        "Top-1 accuracy as published; `keras-clip info NAME` gives every number's protocol.",
+        style="dim",
+    )
+
+
+def show_preset(entry):
+    """Print one preset: where it is from, its configuration, its published numbers."""
+    console = terminal.console()
+    console.print(f"\n[bold]{entry['name']}[/bold]")
+    facts = terminal.table("", "")
+    facts.show_header = False
+    shown = ("family", "source", "table", "tokenizer", "sha256", "license")
+    for key in [key for key in shown if key in entry]:
+        facts.add_row(key, escape(str(entry[key])))
+    facts.add_row("params", f"{entry['params']:,}")
+    console.print(facts)
+    tree = terminal.table("configuration", "value")
+    for key, value in flat(entry.get("config", {})):
+        tree.add_row(key, escape(str(value)))
+    console.print(tree)
+    metrics = terminal.table("published metric", ">value", "protocol", "source")
+    for metric in entry["metrics"]:
+        metrics.add_row(metric["name"], f"{metric['value']}", metric["protocol"], metric["source"])
+    console.print(metrics if entry["metrics"] else "No published numbers are known.")
+
+
+def flat(config, prefix=""):
+    """Yield (dotted name, value) of a nested dictionary."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def millions(params):
+    """151277313 -> `151.3 M`."""
+    return f"{params / 1e6:,.1f} M"
