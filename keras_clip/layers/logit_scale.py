@@ -21,7 +21,7 @@ class LogitScale(keras.layers.Layer):
     """
 
     def __init__(self, initial_scale=1 / 0.07, max_scale=100.0, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.initial_scale = initial_scale
         self.max_scale = max_scale
 

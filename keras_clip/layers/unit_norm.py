@@ -9,7 +9,7 @@ class UnitNorm(keras.layers.Layer):
     """Divide by the Euclidean norm, in float32 whatever the policy: (..., D) -> (..., D)."""
 
     def __init__(self, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, x):
         x = ops.cast(x, "float32")
