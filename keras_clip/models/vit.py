@@ -3,8 +3,10 @@
 import keras
 
 from keras_clip.layers import ClassToken, PatchEmbedding, PositionEmbedding, TokenPooling
+from keras_clip.models import preset_directory
 from keras_clip.models.config import ViTConfig
 from keras_clip.models.encoder import encode, project
+from keras_clip.models.policy import policy_scope
 from keras_clip.preprocessing.images import ImageProcessor
 
 
@@ -49,15 +51,17 @@ class ViT(keras.Model):
 
     Args:
         config: ViTConfig, or its dictionary.
+        dtype: dtype policy, such as `mixed_bfloat16`; None: Keras's global one.
         name: str.
 
     Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929).
     """
 
-    def __init__(self, config, name="vit", **kwargs):
+    def __init__(self, config, dtype=None, name="vit", **kwargs):
         config = ViTConfig.from_dict(config) if isinstance(config, dict) else config
-        images, outputs = vision_graph(config)
-        super().__init__(images, outputs, name=name, **kwargs)
+        with policy_scope(dtype):
+            images, outputs = vision_graph(config)
+            super().__init__(images, outputs, name=name, **kwargs)
         self.config = config
 
     @property
@@ -65,8 +69,21 @@ class ViT(keras.Model):
         """Raw pictures -> (n, H, W, 3) float32, as this model was trained with."""
         return ImageProcessor(self.config.image)
 
+    def save_to_preset(self, directory, dtype=None):
+        """Write configuration and weights; `from_preset` on it gives this model back.
+
+        Args:
+            directory: path, created.
+            dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
+        """
+        preset_directory.save(self, directory, "vit", None, dtype)
+
     def get_config(self):
-        return {"config": self.config.to_dict(), "name": self.name}
+        return {
+            "config": self.config.to_dict(),
+            "dtype": self.dtype_policy.name,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
