@@ -1,0 +1,152 @@
+"""Time and memory of loading a CLIP of real size, with random weights, against the peers.
+
+python benchmarks/loading.py [--models base large] [--backends jax torch] [--repeats 3]
+
+Every row is the best of some fresh processes: seconds from the call to the model that is ready, and
+the peak of memory above what the imports took, as a multiple of the model's float32 size.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+PRESETS = {"base": "clip_vit_base_patch32_openai", "large": "clip_vit_large_patch14_openai"}
+
+START = """
+import json, os, resource, sys, time
+path, size = sys.argv[1], float(sys.argv[2])
+"""
+OURS = """
+import keras, keras_clip
+keras.ops.zeros(1)
+from keras_clip.presets import from_preset
+"""
+OPEN_CLIP = """
+import torch
+if torch.version.cuda is None:  # a stock torchvision lacks its operators beside a CPU torch
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import open_clip
+from open_clip.model import build_model_from_openai_state_dict
+"""
+TRANSFORMERS = """
+import torch, transformers
+from transformers import CLIPModel
+"""
+MEASURE = """
+resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+start = time.perf_counter()
+model = {load}
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps([seconds, (peak - resident) / size]))
+"""
+JOBS = {  # name: (imports, call, layout)
+    "keras-clip": (OURS, "from_preset(path)", "openai"),
+    "open_clip, torch.load": (
+        OPEN_CLIP,
+        "build_model_from_openai_state_dict(torch.load(path), cast_dtype=torch.float32).float()",
+        "openai",
+    ),
+    "keras-clip ": (OURS, "from_preset(path)", "huggingface_clip"),
+    "transformers": (
+        TRANSFORMERS,
+        "CLIPModel.from_pretrained(path, dtype=torch.float32)",
+        "huggingface_clip",
+    ),
+}
+
+
+def write_random(preset, folder):
+    """Write random weights as OpenAI's half precision file and as a directory of transformers.
+
+    Returns:
+        ({layout: path}, float32 bytes of the model).
+    """
+    import numpy as np
+
+    from keras_clip import presets
+    from keras_clip.convert import table, write_safetensors, write_torch_zip
+
+    info = presets.preset_info(preset)
+    built = presets.FAMILIES["clip"][0].from_dict(info["config"]).to_dict()
+    random = np.random.default_rng(0)
+
+    def draw(shape):
+        return random.standard_normal(shape, "float32") * np.float32(0.02)
+
+    values = {name: partial(draw, shape) for name, shape in weight_shapes(preset).items()}
+    tables = {name: presets.TABLES[name] for name in ("openai", "huggingface_clip")}
+    paths = {"openai": folder / f"{preset}.pt", "huggingface_clip": folder / preset}
+    write_torch_zip(paths["openai"], table.write(tables["openai"].table(built), values, "float16"))
+    paths["huggingface_clip"].mkdir()
+    write_safetensors(
+        paths["huggingface_clip"] / "model.safetensors",
+        table.write(tables["huggingface_clip"].table(built), values),
+        metadata={"format": "pt"},
+    )
+    for name, content in tables["huggingface_clip"].config_to(built).items():
+        (paths["huggingface_clip"] / name).write_text(json.dumps(content))
+    return paths, 4 * info["params"]
+
+
+def weight_shapes(preset):
+    """{weight name: shape} of a preset, without memory for its weights."""
+    import keras
+
+    from keras_clip import from_preset
+    from keras_clip.models.weights import named_weights
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = from_preset(preset, load_weights=False)
+    return {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
+
+
+def measure(name, path, size, backend, repeats):
+    """Best (seconds, multiple of the model's size) of fresh processes, or None where it fails."""
+    imports, load, _ = JOBS[name]
+    script = START + imports + MEASURE.format(load=load)
+    results = []
+    for _ in range(repeats):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, str(path), str(size)],
+            env={**os.environ, "KERAS_BACKEND": backend, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            print(f"{name.strip()} cannot run: {done.stderr.splitlines()[-1]}", file=sys.stderr)
+            return None
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    return [min(column) for column in zip(*results, strict=True)]
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=PRESETS, default=["base"])
+    parser.add_argument("--backends", nargs="+", default=["jax", "tensorflow", "torch"])
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    print("| model | layout | loader | backend | seconds | peak memory / float32 size |")
+    print("|---|---|---|---|---|---|")
+    for model in options.models:
+        with tempfile.TemporaryDirectory() as folder:
+            paths, size = write_random(PRESETS[model], Path(folder))
+            for name, (_, _, layout) in JOBS.items():
+                ours = name.startswith("keras-clip")
+                for backend in options.backends if ours else ["torch"]:
+                    found = measure(name, paths[layout], size, backend, options.repeats)
+                    if found:
+                        seconds, peak = found
+                        cells = (model, layout, name.strip(), backend)
+                        print(f"| {' | '.join(cells)} | {seconds:.2f} | {peak:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
