@@ -11,9 +11,8 @@ _TOUCHED_BY_FTFY = re.compile(
     "\u3000\ud800-\udfff\ufb00-\ufb06\ufeff\uff00-\uffff]|&[#0-9A-Za-z]"
 )
 _BEYOND_ASCII = re.compile("[^\x00-\x7f](?:.*[^\x00-\x7f])?")
-_QUOTES = dict.fromkeys([0x2BC, 0x2018, 0x2019, 0x201A, 0x201B], "'") | dict.fromkeys(
-    range(0x201C, 0x2020), '"'
-)
+_SINGLE_QUOTES = re.compile("[\u02bc\u2018-\u201b]")
+_DOUBLE_QUOTES = re.compile("[\u201c-\u201f]")
 
 
 def is_plain(text):
@@ -48,21 +47,39 @@ def repair_text(text):
     Returns:
         The repaired string.
     """
-    if not _TOUCHED_BY_FTFY.search(text):
-        if text.isascii():
-            return text
-        from ftfy.badness import is_bad
-
-        # ftfy repairs an encoding only where `is_bad`, and looks again after a change. What it
-        # looks for is short and holds a character beyond ASCII: the surroundings of these suffice.
-        begin, end = _BEYOND_ASCII.search(text).span()
-        part = text[max(begin - 16, 0) : end + 16]
-        quoted = part.translate(_QUOTES)
-        changed = quoted != part
-        if not is_bad(part) and not (changed and is_bad(quoted)):
-            quoted = text.translate(_QUOTES) if changed else text
-            if unicodedata.is_normalized("NFC", quoted):
-                return quoted
+    repaired = _repair_quickly(_unescape_simple(text))
+    if repaired is not None:
+        return repaired
     import ftfy
 
     return html.unescape(html.unescape(ftfy.fix_text(text)))
+
+
+def _unescape_simple(text):
+    """The text after ftfy's first step where that step is all that entities need."""
+    if "&" not in text or "<" in text:
+        return text
+    from ftfy.fixes import unescape_html
+
+    unescaped = unescape_html(text)
+    # ftfy settles whether to unescape before it starts: a new "<" is not one of its own.
+    return text if "<" in unescaped else unescaped
+
+
+def _repair_quickly(text):
+    """What ftfy makes of a text that needs new quotes at most, None where it may do more."""
+    if _TOUCHED_BY_FTFY.search(text):
+        return None
+    if text.isascii():
+        return text
+    from ftfy.badness import is_bad
+
+    # ftfy repairs an encoding only where `is_bad`, and looks again after a change. What it looks
+    # for is short and holds a character beyond ASCII: the surroundings of these suffice.
+    begin, end = _BEYOND_ASCII.search(text).span()
+    begin, end = max(begin - 16, 0), end + 16
+    part = text[begin:end]
+    quoted = _DOUBLE_QUOTES.sub('"', _SINGLE_QUOTES.sub("'", part))
+    if is_bad(part) or (quoted != part and is_bad(quoted)):
+        return None
+    return text[:begin] + quoted + text[end:] if unicodedata.is_normalized("NFC", quoted) else None
