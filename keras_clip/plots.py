@@ -5,6 +5,7 @@ from pathlib import Path
 
 INK, FAINT = "#1f2933", "#8895a3"
 RIGHT, WRONG, OTHER = "#2f9e62", "#d1495b", "#b9c7d6"
+TRACK = "#eef2f6"
 _ROW = 0.30  # inches for one answer
 _EDGE = "#d9e0e7"
 
@@ -100,6 +101,7 @@ def _bars(axes, answers, truth, high):
         right = truth is not None and answer["label"] == truth
         wrong = truth is not None and not number and not right
         colour = RIGHT if right or (truth is None and not number) else WRONG if wrong else OTHER
+        axes.barh(number, 1, height=0.34, color=TRACK, align="edge")
         axes.barh(number, answer["probability"], height=0.34, color=colour, align="edge")
         weight = "bold" if not number else "normal"
         style = {"fontsize": 8.5, "color": INK, "fontweight": weight, "va": "bottom"}

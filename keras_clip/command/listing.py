@@ -24,21 +24,34 @@ def imagenet(entry):
 def show_presets(entries):
     """Print presets as a table, and under it where the numbers come from."""
     console = terminal.console()
-    table = terminal.table("preset", ">params", "licence", ">ImageNet-1k", "source of the number")
+    sources = []
+    table = terminal.table("preset", ">M params", "licence", ">top-1 %", ">source")
     for entry in entries:
         metric = imagenet(entry)
         table.add_row(
             f"[bold]{entry['name']}[/bold]",
-            millions(entry["params"]),
+            f"{entry['params'] / 1e6:,.1f}",
             entry["license"],
-            f"{metric['value']:.1f} %" if metric else "",
-            f"{_IMAGENET[metric['name']]}, {metric['source']}" if metric else "",
+            f"{metric['value']:.1f}" if metric else "",
+            str(_place(sources, f"{_IMAGENET[metric['name']]}, {metric['source']}"))
+            if metric
+            else "",
         )
     console.print(table)
+    listed = "\n".join(f"  {place}  {source}" for place, source in enumerate(sources, 1))
     console.print(
-        "Top-1 accuracy as published; `keras-clip info NAME` gives every number's protocol.",
+        "top-1: ImageNet-1k accuracy as published; `keras-clip info NAME` gives its protocol. "
+        f"Sources:\n{listed}",
         style="dim",
+        highlight=False,
     )
+
+
+def _place(sources, source):
+    """The number of a source in the list of them, where it is put if it is new."""
+    if source not in sources:
+        sources.append(source)
+    return sources.index(source) + 1
 
 
 def show_preset(entry):
@@ -69,8 +82,3 @@ def flat(config, prefix=""):
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def millions(params):
-    """151277313 -> `151.3 M`."""
-    return f"{params / 1e6:,.1f} M"
