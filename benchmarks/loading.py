@@ -27,10 +27,8 @@ keras.ops.zeros(1)
 from keras_clip.presets import from_preset
 """
 OPEN_CLIP = """
-import torch
-if torch.version.cuda is None:  # a stock torchvision lacks its operators beside a CPU torch
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import peers
+torch = peers._torch()
 import open_clip
 from open_clip.model import build_model_from_openai_state_dict
 """
@@ -111,11 +109,14 @@ def measure(name, path, size, backend, repeats):
     """Best (seconds, multiple of the model's size) of fresh processes, or None where it fails."""
     imports, load, _ = JOBS[name]
     script = START + imports + MEASURE.format(load=load)
+    here = os.path.dirname(os.path.abspath(__file__))
+    places = [here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")]
+    environment = {"PYTHONPATH": os.pathsep.join(places), "HF_HUB_OFFLINE": "1"}
     results = []
     for _ in range(repeats):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", script, str(path), str(size)],
-            env={**os.environ, "KERAS_BACKEND": backend, "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, **environment, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,
         )

@@ -12,10 +12,10 @@ from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.table import Row, Table, read
 from keras_clip.download import fetch, is_remote
 from keras_clip.hub_files import WEIGHTS, pick_weights
-from keras_clip.models.blank import blank_weights
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
 from keras_clip.models.config import CLIPConfig, ViTConfig
+from keras_clip.models.deferred_weights import deferred_weights
 from keras_clip.models.policy import policy_scope
 from keras_clip.models.preset_description import check_native, is_native, read_json
 from keras_clip.models.preset_tokenizer import pick_tokenizer
@@ -106,26 +106,17 @@ def from_preset(
     changes = (image_size, num_classes, config_overrides)
     entry = _zoo().get(source)
     if entry and not load_weights and "config" in entry:
-        family, folder = entry["family"], None
-        config = _config(family, entry["config"], source)
-        model = _build(family, changed(config, *changes), dtype)
-    else:
-        path = _on_disk(source, entry)
-        folder, file = _places(path, entry)
-        with open_checkpoint(file) as checkpoint:
-            family, stored, table = _identify(checkpoint, folder, entry)
-            wanted = changed(stored, *changes)
-            if load_weights:
-                model = _load(family, stored, wanted, dtype, table, checkpoint)
-            else:
-                model = _build(family, wanted, dtype)
-        folder = folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)
-    if family == "clip":
-        beside = [folder, entry.get("tokenizer") if entry and load_weights else None]
-        model.tokenizer = pick_tokenizer(model.config.text, tokenizer, beside, _located)
-    elif tokenizer is not None:
-        raise ValueError(f"{source} is a ViT, which takes no tokenizer.")
-    return model
+        config = changed(_config(entry["family"], entry["config"], source), *changes)
+        return _build(entry["family"], config, dtype, tokenizer, [])
+    path = _on_disk(source, entry)
+    folder, file = _places(path, entry)
+    with open_checkpoint(file) as checkpoint:
+        family, stored, table = _identify(checkpoint, folder, entry)
+        wanted = changed(stored, *changes)
+        beside = [folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)]
+        beside += [entry.get("tokenizer")] if entry else []
+        build = functools.partial(_build, family, wanted, dtype, tokenizer, beside)
+        return _load(build, stored, wanted, table, checkpoint) if load_weights else build()
 
 
 def _unknown(name):
@@ -209,20 +200,25 @@ def _with_labels(entry, described):
     return {**entry["config"], "labels": [labels[str(i)] for i in range(classes)]}
 
 
-def _build(family, config, dtype):
-    with policy_scope(dtype):
-        return FAMILIES[family][1](config)
+def _build(family, config, dtype, tokenizer, beside):
+    model = FAMILIES[family][1]
+    if family != "clip":
+        if tokenizer is not None:
+            raise ValueError(f"A {model.__name__} takes no tokenizer.")
+        with policy_scope(dtype):
+            return model(config)
+    tokenizer = pick_tokenizer(config.text, tokenizer, beside, _located)
+    return model(config, tokenizer=tokenizer, dtype=dtype)
 
 
-def _load(family, stored, wanted, dtype, table, checkpoint):
+def _load(build, stored, wanted, table, checkpoint):
     """Build the model and fill it; only a new head keeps its fresh weights."""
-    new_head = family == "vit" and stored.num_classes != wanted.num_classes
-    with blank_weights(keep=("head",) if new_head else ()):
-        model = _build(family, wanted, dtype)
-    weights = named_weights(model)
-    if new_head:
-        table = table.without("head/", "pre_logits/")
-        weights = {n: v for n, v in weights.items() if not n.startswith(("head/", "pre_logits/"))}
-    towers = (stored.vision, wanted.vision, "vision/") if family == "clip" else (stored, wanted)
-    read(table, checkpoint, weights, position_adaptation(*towers))
+    clip = isinstance(stored, CLIPConfig)
+    new_head = not clip and stored.num_classes != wanted.num_classes
+    towers = (stored.vision, wanted.vision, "vision/") if clip else (stored, wanted)
+    with deferred_weights(keep=("head",) if new_head else ()) as slots:
+        model = build()
+        weights = slots(named_weights(model))
+        table = table.without("head/", "pre_logits/") if new_head else table
+        read(table, checkpoint, weights, position_adaptation(*towers))
     return model

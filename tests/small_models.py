@@ -69,8 +69,7 @@ def _shaken(model):
 def write(model, dialect, path, dtype=None):
     """Write a model in the layout of a dialect: a file, or a directory where there is no suffix."""
     config = model.config.to_dict()
-    weights = {name: np.asarray(v) for name, v in _arrays(model).items()}
-    tensors = dict(engine.write(DIALECTS[dialect].table(config), weights, dtype))
+    tensors = engine.write(DIALECTS[dialect].table(config), _arrays(model), dtype)
     if path.suffix == ".npz":
         write_npz(path, tensors)
     elif path.suffix:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import small_models
 
 from keras_clip import CheckpointError, from_preset, list_presets, presets
-from keras_clip.models.blank import blank_weights
+from keras_clip.convert import write_safetensors
+from keras_clip.models.deferred_weights import deferred_weights
 from keras_clip.models.resize import resize_positions
 from keras_clip.models.weights import named_weights
 
@@ -176,13 +178,39 @@ def test_an_unknown_name_is_an_error_that_helps():
         from_preset("absent.pt")
 
 
-def test_loading_leaves_keras_as_it_was(vit_directory):
+def test_deferred_weights_come_into_being_at_the_end():
+    with deferred_weights(keep=("kept",)) as slots:
+        layers = [keras.layers.Dense(3, name=name) for name in ("loaded", "left", "kept")]
+        for layer in layers:
+            layer.build((None, 4))
+        (slot,) = slots({"a": layers[0].kernel, "b": layers[2].kernel}).values()
+        assert (slot.shape, slot.dtype) == ((4, 3), "float32")
+        slot.assign(np.full((4, 3), 2, "float32"))
+    loaded, left, kept = (array(layer.kernel) for layer in layers)
+    assert (loaded == 2).all()
+    assert (left == 0).all()
+    assert np.std(kept) > 0
+
+
+def test_other_threads_build_as_ever_meanwhile():
+    layer = keras.layers.Dense(3)
+    thread = threading.Thread(target=layer.build, args=((None, 4),))
+    with deferred_weights():
+        thread.start()
+        thread.join()
+    assert np.std(array(layer.kernel)) > 0
+
+
+def test_a_failed_load_leaves_keras_as_it_was(vit_directory):
     add_weight = keras.layers.Layer.add_weight
-    from_preset(vit_directory[1])
-    with pytest.raises(RuntimeError, match="inside"), blank_weights():
-        assert not np.any(array(keras.layers.Dense(3, name="d").build((None, 4)) or 0))
-        raise RuntimeError("inside")
+    (vit_directory[1] / "model.safetensors").rename(vit_directory[1] / "pytorch_model.bin")
+    write_safetensors(vit_directory[1] / "model.safetensors", {"a": np.zeros(3)})
+    with pytest.raises(CheckpointError, match="it does not fit its configuration"):
+        from_preset(vit_directory[1])
     assert keras.layers.Layer.add_weight is add_weight
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    assert np.std(array(layer.kernel)) > 0
 
 
 def test_a_saved_model_loads_once_the_package_is_imported(tmp_path):

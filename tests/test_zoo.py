@@ -30,6 +30,13 @@ LISTED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _forget():
+    """Keras would give the weights that were only counted their memory at the next occasion."""
+    yield
+    keras.utils.clear_session()
+
+
 def config(name):
     """The configuration of a preset, built from its table."""
     info = preset_info(name)
