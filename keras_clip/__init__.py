@@ -1,6 +1,8 @@
 """CLIP and vision transformers for Keras 3, with the official checkpoints."""
 
 import importlib
+import sys
+from pathlib import Path
 
 from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
@@ -12,11 +14,9 @@ _PLACES = {
     "ImagePreprocessing": "preprocessing.image_layer", "ImageError": "preprocessing.image_files",
     "ImageProcessor": "preprocessing.images", "CheckpointError": "convert.errors",
     "DownloadError": "url_files", "export_checkpoint": "exporting", "from_preset": "presets",
-    "list_presets": "presets", "preset_info": "presets",
+    "list_presets": "catalogue", "preset_info": "catalogue",
 }  # fmt: skip
 __all__ = ["__version__", "layers", *_PLACES]
-
-
 _REGISTERING = ("layers", "models.clip", "models.vit", "preprocessing.image_layer")
 
 
@@ -34,6 +34,7 @@ try:
     _missing = None
 except BackendMissingError as error:
     _missing = str(error)  # the command line has to start, to say it in one line
-else:
+# The command line loads Keras where a command computes: `list` and `--help` answer at once.
+if not _missing and Path(sys.argv[0]).stem != "keras-clip":
     for _module in _REGISTERING:  # so that `keras.models.load_model` knows their classes
         importlib.import_module(f"keras_clip.{_module}")

@@ -1,12 +1,10 @@
 """Models by name, from the Hub, or from disk, with weights, tokenizer and picture settings."""
 
-import difflib
 import functools
-import json
 import os
-import tomllib
 from pathlib import Path
 
+from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
 from keras_clip.convert import CheckpointError, open_checkpoint
 from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.table import Row, Table, read
@@ -25,50 +23,6 @@ from keras_clip.models.weights import named_weights
 
 FAMILIES = {"clip": (CLIPConfig, CLIP), "vit": (ViTConfig, ViT)}
 TABLES = DIALECTS
-BUNDLED = "bundled:"
-
-
-def zoo_directory():
-    """Where the preset tables are: in the installed package, else beside the checkout."""
-    packaged = Path(__file__).parent / "zoo"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "zoo"
-
-
-@functools.cache
-def _zoo():
-    """Every preset's table by name."""
-    entries = {}
-    for path in sorted(zoo_directory().glob("*.toml")):
-        entries.update(tomllib.loads(path.read_text("utf-8")))
-    return entries
-
-
-def list_presets(family=None):
-    """Return the names of the presets, sorted.
-
-    Args:
-        family: `clip` or `vit`; None: all.
-
-    Raises:
-        ValueError: there is no such family.
-    """
-    if family is not None and family not in FAMILIES:
-        raise ValueError(f"family is one of {list(FAMILIES)} or None, not {family!r}.")
-    return sorted(n for n, entry in _zoo().items() if family in (None, entry["family"]))
-
-
-def preset_info(name):
-    """Return what is known of a preset, as a dictionary.
-
-    Its keys: name, family, source, table, license, params (number of weights), config, metrics
-    (each with value, protocol and source), and tokenizer and sha256 where they are known.
-
-    Raises:
-        ValueError: there is no such preset; the message names similar ones.
-    """
-    if name not in _zoo():
-        raise _unknown(name)
-    return json.loads(json.dumps({"name": name, "metrics": [], **_zoo()[name]}))
 
 
 def from_preset(
@@ -104,7 +58,7 @@ def from_preset(
     """
     source = os.fspath(source)
     changes = (image_size, num_classes, config_overrides)
-    entry = _zoo().get(source)
+    entry = zoo().get(source)
     if entry and not load_weights and "config" in entry:
         config = changed(_config(entry["family"], entry["config"], source), *changes)
         return _build(entry["family"], config, dtype, tokenizer, [])
@@ -119,15 +73,6 @@ def from_preset(
         return _load(build, stored, wanted, table, checkpoint) if load_weights else build()
 
 
-def _unknown(name):
-    similar = difflib.get_close_matches(name, _zoo(), n=3, cutoff=0.5)
-    hint = f" Similar: {', '.join(similar)}." if similar else ""
-    return ValueError(
-        f"There is no preset {name!r}.{hint} Give a name from keras_clip.list_presets(), "
-        "hf://org/repo[@revision], an http(s) URL, or the path of a file or directory."
-    )
-
-
 def _on_disk(source, entry):
     """The local path of a source, fetched where it is remote."""
     if entry:
@@ -136,7 +81,7 @@ def _on_disk(source, entry):
         return fetch(entry["source"], entry.get("sha256"), _prefer(entry))
     looks_like_path = os.sep in source or Path(source).suffix
     if not (is_remote(source) or looks_like_path or Path(source).exists()):
-        raise _unknown(source)
+        raise unknown_preset(source)
     return _located(source)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_models
 
-from keras_clip import CheckpointError, from_preset, list_presets, presets
+from keras_clip import CheckpointError, from_preset, list_presets, preset_info, presets
 from keras_clip.convert import write_safetensors
 from keras_clip.models.deferred_weights import deferred_weights
 from keras_clip.models.resize import resize_positions
@@ -155,7 +155,7 @@ def test_a_name_is_fetched_and_read_as_its_table_says(tmp_path, monkeypatch):
         "config": {**small_models.VIT_CONFIG, "epsilon": 1e-4},
     }
     asked = []
-    monkeypatch.setattr(presets, "_zoo", lambda: {"vit_some": entry})
+    monkeypatch.setattr(presets, "zoo", lambda: {"vit_some": entry})
     monkeypatch.setattr(presets, "fetch", lambda *args: asked.append(args) or path)
     loaded = from_preset("vit_some")
     assert asked == [("hf://some/where", None, "")]
@@ -231,7 +231,7 @@ def test_a_saved_model_loads_once_the_package_is_imported(tmp_path):
 )
 def test_a_published_clip_tells_colours_apart(name):
     clip = from_preset(name)
-    assert clip.count_params() == presets.preset_info(name)["params"]
+    assert clip.count_params() == preset_info(name)["params"]
     colors = {"red": (220, 20, 20), "green": (20, 160, 20), "blue": (20, 20, 220)}
     images = [np.full((64, 64, 3), value, "uint8") for value in colors.values()]
     images, texts = clip.embed_images(images), clip.embed_texts([f"the colour {c}" for c in colors])
@@ -244,5 +244,5 @@ def test_a_published_vit_loads():
     name = "vit_tiny_patch16_224_augreg_in21k_ft_in1k"
     assert name in list_presets("vit")
     vit = from_preset(name)
-    assert vit.count_params() == presets.preset_info(name)["params"]
+    assert vit.count_params() == preset_info(name)["params"]
     assert vit.predict(np.zeros((1, 224, 224, 3), "float32"), verbose=0).shape == (1, 1000)

@@ -6,7 +6,7 @@ import re
 import keras
 import pytest
 
-from keras_clip import list_presets, preset_info, presets
+from keras_clip import catalogue, list_presets, preset_info, presets
 
 KEYS = {"name", "family", "table", "source", "license", "params", "config", "metrics"}
 OPTIONAL = {"tokenizer", "sha256"}
@@ -149,8 +149,8 @@ def test_what_is_told_of_a_preset_can_be_changed_without_harm():
 
 
 def test_the_zoo_is_found_beside_a_checkout_and_in_a_package(tmp_path, monkeypatch):
-    beside = presets.zoo_directory()
+    beside = catalogue.zoo_directory()
     assert (beside / "clip.toml").is_file()
     (tmp_path / "zoo").mkdir()
-    monkeypatch.setattr(presets, "__file__", str(tmp_path / "presets.py"))
-    assert presets.zoo_directory() == tmp_path / "zoo"
+    monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "catalogue.py"))
+    assert catalogue.zoo_directory() == tmp_path / "zoo"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_clip.catalogue import preset_info, zoo_directory
 from keras_clip.command import terminal
 from keras_clip.command.classify import label_shares, ranked
-from keras_clip.presets import from_preset, preset_info, zoo_directory
+from keras_clip.presets import from_preset
 
 PRESET = "clip_vit_tiny_patch8_shapes"
 TOP = 3

@@ -1,8 +1,8 @@
 """`keras-clip list` and `keras-clip info`: what is known of the presets."""
 
+from keras_clip.catalogue import list_presets, preset_info
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
-from keras_clip.presets import list_presets, preset_info
 
 _IMAGENET = {
     "imagenet1k_zero_shot_top1": "zero-shot",

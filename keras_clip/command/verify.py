@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_clip.catalogue import BUNDLED, preset_info, zoo_directory
 from keras_clip.command import terminal
 from keras_clip.command.reference_models import ReferenceUnavailableError, reference_outputs
 from keras_clip.command.terminal import escape
@@ -14,7 +15,7 @@ from keras_clip.convert.dialects import find_dialect
 from keras_clip.download import fetch, is_remote
 from keras_clip.models.clip import CLIP
 from keras_clip.models.weights import named_weights
-from keras_clip.presets import BUNDLED, from_preset, preset_info, zoo_directory
+from keras_clip.presets import from_preset
 
 TOLERANCE = 1e-5
 

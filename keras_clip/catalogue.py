@@ -1,0 +1,63 @@
+"""What is known of the presets, without loading Keras."""
+
+import difflib
+import functools
+import json
+import tomllib
+from pathlib import Path
+
+BUNDLED = "bundled:"
+
+
+def zoo_directory():
+    """Where the preset tables are: in the installed package, else beside the checkout."""
+    packaged = Path(__file__).parent / "zoo"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "zoo"
+
+
+@functools.cache
+def zoo():
+    """Every preset's table by name."""
+    entries = {}
+    for path in sorted(zoo_directory().glob("*.toml")):
+        entries.update(tomllib.loads(path.read_text("utf-8")))
+    return entries
+
+
+def list_presets(family=None):
+    """Return the names of the presets, sorted.
+
+    Args:
+        family: `clip` or `vit`; None: all.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    families = sorted({entry["family"] for entry in zoo().values()})
+    if family is not None and family not in families:
+        raise ValueError(f"family is one of {families} or None, not {family!r}.")
+    return sorted(n for n, entry in zoo().items() if family in (None, entry["family"]))
+
+
+def preset_info(name):
+    """Return what is known of a preset, as a dictionary.
+
+    Its keys: name, family, source, table, license, params (number of weights), config, metrics
+    (each with value, protocol and source), and tokenizer and sha256 where they are known.
+
+    Raises:
+        ValueError: there is no such preset; the message names similar ones.
+    """
+    if name not in zoo():
+        raise unknown_preset(name)
+    return json.loads(json.dumps({"name": name, "metrics": [], **zoo()[name]}))
+
+
+def unknown_preset(name):
+    """The error for a name that no preset has; it names similar ones."""
+    similar = difflib.get_close_matches(name, zoo(), n=3, cutoff=0.5)
+    hint = f" Similar: {', '.join(similar)}." if similar else ""
+    return ValueError(
+        f"There is no preset {name!r}.{hint} Give a name from keras_clip.list_presets(), "
+        "hf://org/repo[@revision], an http(s) URL, or the path of a file or directory."
+    )
