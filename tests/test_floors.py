@@ -18,6 +18,7 @@ FLOORS = {
     "evaluate": 3,
     "catalogue": 4,
     "presets": 4,
+    "exporting": 4,
     "download": 4,
     "hub_files": 4,
     "url_files": 4,
