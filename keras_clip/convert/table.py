@@ -1,5 +1,8 @@
 """The table engine: rows of (source name, target path, transform), read and written alike."""
 
+import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -9,6 +12,10 @@ import numpy as np
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.tensors import BFLOAT16
 from keras_clip.convert.transforms import SAME, Transform
+
+# One thread waits for the disk or widens while the other transposes; more hold more memory.
+_WORKERS = 2
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def over_layers(rows, source, target, num_layers):
 def read(table, checkpoint, weights, adapt=None):
     """Fill every weight from a checkpoint, or none: names and shapes are checked before.
 
-    One weight is held at a time, so the peak of memory is the model and its largest weight.
+    A few weights are held at a time, so memory peaks at the model and its largest weights.
 
     Args:
         table: Table.
@@ -87,26 +94,44 @@ def read(table, checkpoint, weights, adapt=None):
     shapes = {name: tuple(variable.shape) for name, variable in weights.items()}
     shapes.update({name: tuple(shape) for name, (shape, _) in adapt.items()})
     _check(table, checkpoint, shapes)
-    wrong = []
-    for target, rows in _by_target(table).items():
-        dtype = "float64" if str(weights[target].dtype) == "float64" else "float32"
-        values = None
-        for row in rows:
-            tensor = checkpoint[row.source]
-            found = tensor.read() if hasattr(tensor, "read") else np.array(tensor)
-            if row.transform.is_view and found.dtype == dtype:
-                values = found.reshape(shapes[target])
-            else:
-                values = np.empty(shapes[target], dtype) if values is None else values
-                row.transform.read(found, values)
-            if not _is_finite(values[row.transform.place(values.shape)]):
-                wrong.append(row.source)
-        if target in adapt:
-            values = adapt[target][1](values)
-        weights[target].assign(values)
+    wrong, pending = [], deque()
+
+    def settle():
+        target, values, damaged = pending.popleft()
+        wrong.extend(damaged.result())
+        weights[target].assign(adapt[target][1](values) if target in adapt else values)
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for target, rows in _by_target(table).items():
+            values = _aligned(shapes[target], weights[target].dtype)
+            pending.append((target, values, pool.submit(_fill, values, checkpoint, rows)))
+            if len(pending) > _WORKERS:
+                settle()
+        while pending:
+            settle()
     if wrong:
         lines = [f"? {name}: holds NaN or infinity" for name in wrong]
         raise CheckpointError(_message(checkpoint, lines, "these weights are damaged"))
+
+
+def _fill(values, checkpoint, rows):
+    """Fill one weight from its rows' tensors; return the names of those that are damaged."""
+    damaged = []
+    for row in rows:
+        tensor = checkpoint[row.source]
+        row.transform.read(tensor.read() if hasattr(tensor, "read") else tensor, values)
+        if not _is_finite(values[row.transform.place(values.shape)]):
+            damaged.append(row.source)
+    return damaged
+
+
+def _aligned(shape, dtype):
+    """An array whose memory JAX takes over without a copy; NumPy's own starts anywhere."""
+    dtype = np.dtype("float64" if str(dtype) == "float64" else "float32")
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, "uint8")
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def write(table, weights, dtype=None):

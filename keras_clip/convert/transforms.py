@@ -24,11 +24,6 @@ class Transform:
     permutation: tuple | None = None
     piece: tuple | None = None
 
-    @property
-    def is_view(self):
-        """Whether the file's values are the whole weight, but for their shape."""
-        return self.permutation is None and self.piece is None
-
     def place(self, shape):
         """Return the slices that this tensor fills in a weight of `shape`."""
         places = [slice(None)] * len(shape)
