@@ -36,7 +36,8 @@ class ClassToken(keras.layers.Layer):
         """Tokens put in front are always seen: (B, N) -> (B, num_tokens + N)."""
         if mask is None:
             return None
-        seen = ops.ones((ops.shape(mask)[0], self.num_tokens), dtype="bool")
+        # Made from the mask, since a symbolic one has no batch size to make it with.
+        seen = ops.repeat(ops.ones_like(mask[:, :1]), self.num_tokens, axis=1)
         return ops.concatenate([seen, mask], axis=1)
 
     def compute_output_shape(self, input_shape):

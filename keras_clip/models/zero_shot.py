@@ -15,6 +15,9 @@ def check_prompts(labels, templates):
     if isinstance(labels, str) or not len(labels):
         raise ValueError(f"labels is a list of at least one class name, not {labels!r}.")
     labels = list(labels)
+    for label in labels:
+        if not isinstance(label, str):
+            raise ValueError(f"A label is a string, not {label!r}.")
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
         raise ValueError(f"These labels are given more than once: {repeated}.")
@@ -22,7 +25,7 @@ def check_prompts(labels, templates):
     if not templates:
         raise ValueError("templates is empty: give at least one, such as 'a photo of a {}.'.")
     for template in templates:
-        if "{}" not in template:
+        if not isinstance(template, str) or "{}" not in template:
             raise ValueError(f"The template {template!r} has no {{}} where the label goes.")
     return labels, templates
 
