@@ -50,7 +50,11 @@ def preset_info(name):
     """
     if name not in zoo():
         raise unknown_preset(name)
-    return json.loads(json.dumps({"name": name, "metrics": [], **zoo()[name]}))
+    info = json.loads(json.dumps({"name": name, "metrics": [], **zoo()[name]}))
+    if info["source"].startswith(BUNDLED):
+        folder = zoo_directory() / info["source"].removeprefix(BUNDLED)
+        info["config"] = json.loads((folder / "config.json").read_text("utf-8"))["config"]
+    return info
 
 
 def unknown_preset(name):
