@@ -1,7 +1,9 @@
 """The tokenizer gives OpenAI's ids, keeps its promises on rows, and says what is wrong."""
 
+import copy
 import html
 import json
+import pickle
 from pathlib import Path
 
 import ftfy
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_clip.preprocessing import tokenizer as tokenizer_module
 from keras_clip.preprocessing.text_cleaning import clean_words, repair_text
 from keras_clip.preprocessing.tokenizer import CLIPTokenizer
 
@@ -202,3 +205,21 @@ def test_shortcuts_of_the_cleaning_change_nothing(text):
     regex = pytest.importorskip("regex")
     official = regex.sub(r"\s+", " ", slow_repair(text).strip()).strip().lower()
     assert " ".join(clean_words(text)) == official
+
+
+# --- copies
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_copies_and_pickles_give_the_same_ids(tiny, make):
+    texts = [row["text"] for row in GOLDENS["rows"]]
+    np.testing.assert_array_equal(make(tiny)(texts), tiny(texts))
+
+
+def test_the_memory_for_words_is_bounded(monkeypatch):
+    monkeypatch.setattr(tokenizer_module, "_MOST_CACHED_WORDS", 3)
+    tokenizer = CLIPTokenizer.from_file(TINY)
+    first = tokenizer(["a red dog in two parks"])
+    tokenizer(["x"])
+    assert len(tokenizer._words) == 1
+    np.testing.assert_array_equal(tokenizer(["a red dog in two parks"]), first)

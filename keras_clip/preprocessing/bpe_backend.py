@@ -92,3 +92,19 @@ def _splitter(specials):
     words = [re.escape(token).replace("s", r"[s\u017f]") for token in specials]
     pattern = "|".join([*words, _CONTRACTIONS, _REST])
     return pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
+
+
+class WordCache(dict):
+    """Ids of the words seen so far; a new word is encoded when it is asked for."""
+
+    def __init__(self, encode):
+        super().__init__()
+        self._encode = encode
+
+    def __missing__(self, word):
+        ids = self[word] = self._encode(word)
+        return ids
+
+    def __reduce__(self):
+        # A copy or a pickle starts empty: the words are soon known again.
+        return WordCache, (self._encode,)

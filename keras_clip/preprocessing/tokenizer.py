@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_clip.preprocessing.atomic_file import write_bytes
-from keras_clip.preprocessing.bpe_backend import build_backend, special_or_plain
+from keras_clip.preprocessing.bpe_backend import WordCache, build_backend, special_or_plain
 from keras_clip.preprocessing.byte_alphabet import symbol_bytes
 from keras_clip.preprocessing.text_cleaning import clean_words
 from keras_clip.preprocessing.token_rows import (
@@ -77,7 +77,7 @@ class CLIPTokenizer:
         self.cleaning = cleaning
         self.allow_special = bool(allow_special)
         self._backend = None
-        self._words = {}  # ids of every word seen: captions share theirs
+        self._words = WordCache(self._encode_word)  # captions share most of theirs
         self._tokens = None
 
     @classmethod
@@ -211,21 +211,17 @@ class CLIPTokenizer:
             )
         if self.cleaning == "huggingface":
             return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
-        split = [clean_words(text) for text in texts]
-        words = self._words
-        if len(words) > _MOST_CACHED_WORDS:
-            words = self._words = {}
-        # No piece crosses a space, so words are encoded once and looked up afterwards.
-        new = list(set(chain.from_iterable(split)).difference(words))
-        for word, encoding in zip(new, self._backend.encode_batch_fast(new), strict=True):
-            words[word] = self._with_specials(word, encoding.ids)
-        return [list(chain.from_iterable([words[word] for word in line])) for line in split]
+        # No piece crosses a space, so every word is encoded once and looked up afterwards.
+        if len(self._words) > _MOST_CACHED_WORDS:
+            self._words.clear()
+        lookup = self._words.__getitem__
+        return [list(chain.from_iterable(map(lookup, clean_words(text)))) for text in texts]
 
-    def _with_specials(self, word, ids):
-        """The ids of a word, special tokens in it replaced by theirs."""
+    def _encode_word(self, word):
+        """The ids of a cleaned word, special tokens in it replaced by theirs."""
         specials = {self.start_token: self.start_token_id, self.end_token: self.end_token_id}
         if not self.allow_special or not any(token in word for token in specials):
-            return tuple(ids)
+            return tuple(self._backend.encode(word).ids)
         ids = []
         for part in special_or_plain(self._backend, word, specials):
             ids += [specials[part]] if part in specials else self._backend.encode(part).ids
