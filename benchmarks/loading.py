@@ -68,10 +68,10 @@ def write_random(preset, folder):
     """
     import numpy as np
 
-    from keras_clip import presets
+    from keras_clip import preset_info, presets
     from keras_clip.convert import table, write_safetensors, write_torch_zip
 
-    info = presets.preset_info(preset)
+    info = preset_info(preset)
     built = presets.FAMILIES["clip"][0].from_dict(info["config"]).to_dict()
     random = np.random.default_rng(0)
 

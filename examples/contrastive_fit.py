@@ -41,7 +41,7 @@ def accuracy(clip, pictures):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--preset", default="clip_vit_tiny_patch8_shapes")
+    parser.add_argument("--preset", default="clip_resnet_tiny_shapes")
     parser.add_argument("--output", help="directory to save the trained model to")
     options = parser.parse_args(arguments)
 

@@ -50,7 +50,7 @@ def build(tower, blocks, num_classes):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", help="folder with one subfolder a class")
-    parser.add_argument("--preset", default="clip_vit_tiny_patch8_shapes", help="a CLIP")
+    parser.add_argument("--preset", default="clip_resnet_tiny_shapes", help="a CLIP")
     parser.add_argument("--blocks", type=int, default=2, help="blocks to keep")
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args(arguments)

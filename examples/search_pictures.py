@@ -20,7 +20,7 @@ def main(arguments=None):
     parser.add_argument("folder", nargs="?", type=Path, default=zoo_directory() / "demo")
     parser.add_argument("query", nargs="?", default="a gray circle and a green heart")
     parser.add_argument("--top", type=int, default=3)
-    parser.add_argument("--preset", default="clip_vit_tiny_patch8_shapes")
+    parser.add_argument("--preset", default="clip_resnet_tiny_shapes")
     options = parser.parse_args(arguments)
 
     clip = keras_clip.from_preset(options.preset)

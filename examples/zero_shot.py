@@ -20,7 +20,7 @@ def main(arguments=None):
     parser.add_argument("images", nargs="*", default=sorted(DEMO.glob("[bdr][ile][ugd]*.png")))
     parser.add_argument("--labels", nargs="+", default=LABELS)
     parser.add_argument("--template", default="a photo of {}")
-    parser.add_argument("--preset", default="clip_vit_tiny_patch8_shapes")
+    parser.add_argument("--preset", default="clip_resnet_tiny_shapes")
     options = parser.parse_args(arguments)
 
     clip = keras_clip.from_preset(options.preset)

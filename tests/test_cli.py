@@ -152,7 +152,7 @@ def test_classify_errors_name_what_is_wrong(run, clip_preset, vit_preset, photos
 def test_without_a_network_the_bundled_preset_is_suggested(run, photos):
     code, _, err = run("classify", photos, "--labels", "a,b")
     assert code == 1 and err.count("\n") == 1
-    assert "--preset clip_vit_tiny_patch8_shapes" in err
+    assert "--preset clip_resnet_tiny_shapes" in err
 
 
 def test_debug_shows_where(run, photos, monkeypatch):

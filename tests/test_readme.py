@@ -14,7 +14,7 @@ from keras_clip import cli
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)( no-run)?\n(.*?)^```$", README, re.M | re.S)
-BUNDLED = ROOT / "zoo" / "clip_vit_tiny_patch8_shapes"
+BUNDLED = ROOT / "zoo" / "clip_resnet_tiny_shapes"
 
 
 def blocks(language, run=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 RECIPE = pathlib.Path(__file__).resolve().parent.parent / "zoo" / "recipes" / "shapes"
-PRESET = RECIPE.parents[1] / "clip_vit_tiny_patch8_shapes"
+PRESET = RECIPE.parents[1] / "clip_resnet_tiny_shapes"
 pytest.importorskip("sklearn")
 
 

@@ -36,16 +36,20 @@ def test_convert_to_google(run, vit_preset, tmp_path):
 
 def fresh_clip():
     """As initialised: rounding stays small, unlike in `small_models.clip`."""
-    return CLIP(CLIPConfig.from_dict(small_models.CLIP_CONFIG))
+    config = CLIPConfig.from_dict(small_models.CLIP_CONFIG)
+    towers = (config.vision, config.text)  # OpenAI's layout has this width only
+    vision, text = (tower.replace(mlp_dim=4 * tower.hidden_dim) for tower in towers)
+    return CLIP(config.replace(vision=vision, text=text))
 
 
 def test_verify_compares_with_transformers(run, clip_preset, tmp_path):
     pytest.importorskip("transformers")
     target = tmp_path / "clip"
     small_models.write(fresh_clip(), "huggingface_clip", target)
-    code, out, _ = run("verify", target, "--json")
+    code, out, err = run("verify", target, "--json")
+    assert code == 0, err
     report = json.loads(out)
-    assert code == 0 and report["passed"] and report["largest"] < 1e-5
+    assert report["passed"] and report["largest"] < 1e-5
     assert set(report["differences"]) == {"image embeddings", "text embeddings"}
     assert report["library"].startswith("transformers")
     code, out, _ = run("verify", target, "--tolerance", "1e-12")
@@ -56,8 +60,9 @@ def test_verify_compares_a_vit_with_transformers(run, tmp_path):
     pytest.importorskip("transformers")
     target = tmp_path / "vit"
     small_models.write(small_models.vit(activation="gelu"), "huggingface_vit", target)
-    code, out, _ = run("verify", target)
-    assert code == 0 and "passed" in out and "logits" in out
+    code, out, err = run("verify", target)
+    assert code == 0, err
+    assert "passed" in out and "logits" in out
 
 
 @pytest.mark.parametrize(("dialect", "name"), [("openai", "clip.pt"), ("google", "vit.npz")])
@@ -66,18 +71,19 @@ def test_verify_compares_with_other_libraries(run, dialect, name, tmp_path, torc
     pytest.importorskip(library)
     model = fresh_clip() if dialect == "openai" else small_models.vit()
     small_models.write(model, dialect, tmp_path / name)
-    code, out, _ = run("verify", tmp_path / name, "--json")
+    code, out, err = run("verify", tmp_path / name, "--json")
+    assert code == 0, err
     report = json.loads(out)
-    assert code == 0 and report["library"].startswith(library), report
+    assert report["library"].startswith(library), report
     assert report["largest"] < 1e-5
 
 
 def test_verify_says_why_it_does_not_compare(run, clip_preset, tmp_path, monkeypatch):
-    code, out, _ = run("verify", clip_preset, "--json")
+    code, out, err = run("verify", clip_preset, "--json")
     assert code == 0 and "own layout" in json.loads(out)["why_not"]
     monkeypatch.setitem(sys.modules, "timm", None)
     small_models.write(small_models.vit(), "google", tmp_path / "vit.npz")
-    code, out, _ = run("verify", tmp_path / "vit.npz")
+    code, out, err = run("verify", tmp_path / "vit.npz")
     assert code == 0 and "pip install timm" in " ".join(out.split())
 
 
@@ -85,6 +91,14 @@ def test_verify_finds_weights_that_are_not_numbers(clip_preset, monkeypatch):
     monkeypatch.setattr(verify, "finite", lambda weight: "fc1/kernel" not in weight.path)
     report = verify.verify(clip_preset)
     assert not report["passed"] and len(report["not_finite"]) == 4
+
+
+def test_verify_says_what_the_library_cannot_load(run, tmp_path, torchvision_operators):
+    pytest.importorskip("open_clip")
+    small_models.write(small_models.clip(), "openai", tmp_path / "clip.pt")  # another mlp_dim
+    code, out, err = run("verify", tmp_path / "clip.pt", "--json")
+    assert code == 0, err
+    assert "open_clip cannot load it" in json.loads(out)["why_not"]
 
 
 def test_difference_of_nan_is_infinite():

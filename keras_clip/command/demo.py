@@ -10,7 +10,7 @@ from keras_clip.command import terminal
 from keras_clip.command.classify import label_shares, ranked
 from keras_clip.presets import from_preset
 
-PRESET = "clip_vit_tiny_patch8_shapes"
+PRESET = "clip_resnet_tiny_shapes"
 TOP = 3
 
 

@@ -8,8 +8,8 @@ from render import render
 from scenes import DIGITS, KINDS, draw_scene, pick, twin
 
 # Share of the kinds of scene in a batch, in the order of KINDS: single, pair, count, digit.
-SHARES = (0.34, 0.28, 0.13, 0.25)
-TWIN = 0.35
+SHARES = (0.45, 0.17, 0.1, 0.28)
+TWIN = 0.5
 
 
 def draw_captions(count, rng, shares=SHARES, keep=None):

@@ -13,7 +13,7 @@ from grammar import ON_PAGE, article, reserved
 from render import render
 from scenes import COMBINATIONS, DIGITS, HELD_OUT, SEEN, Scene, draw_scene
 
-NAME = "clip_vit_tiny_patch8_shapes"
+NAME = "clip_resnet_tiny_shapes"
 SHAPE_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "a drawing of {}")
 DIGIT_TEMPLATES = ("a handwritten {}", "a photo of the digit {}", "the number {}")
 NUMBERS = ("two", "three", "four", "five")

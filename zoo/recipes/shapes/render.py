@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from scenes import COLOURS, DIGITS, PLACES, pick
 
 # Radius as a share of the picture's side.
-RADII = {"small": (0.1, 0.135), "medium": (0.16, 0.22), "large": (0.26, 0.33)}
-PAIR_RADII = {"small": (0.1, 0.125), "medium": (0.145, 0.18), "large": (0.2, 0.235)}
-COUNT_RADII = (0.1, 0.14)
+RADII = {"small": (0.15, 0.18), "medium": (0.22, 0.27), "large": (0.32, 0.38)}
+PAIR_RADII = {"small": (0.12, 0.14), "medium": (0.165, 0.19), "large": (0.215, 0.24)}
+COUNT_RADII = (0.11, 0.14)
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BOX, Image.Resampling.LANCZOS)
 
 

@@ -145,10 +145,25 @@ def twin(scene, rng):
     if scene.kind == "count":
         return replace(scene, number=pick(rng, tuple(n for n in range(2, 6) if n != scene.number)))
     if scene.kind == "single":
-        if rng.random() < 0.3:
-            size = pick(rng, tuple(size for size in SIZES if size != thing.size))
-            return replace(scene, things=(replace(thing, size=size),))
-        return replace(scene, place=pick(rng, tuple(p for p in PLACES if p != scene.place)))
+        return twin_of_single(scene, thing, rng)
     if rng.random() < 0.6:
         return replace(scene, things=scene.things[::-1])
     return replace(scene, place="vertical" if scene.place == "horizontal" else "horizontal")
+
+
+def twin_of_single(scene, thing, rng):
+    """A single shape with another outline, mostly; else another place, colour or size."""
+    lot = rng.random()
+    if lot < 0.5:
+        shapes = [shape for colour, shape in SEEN if colour == thing.colour]
+        changed = replace(thing, shape=pick(rng, [s for s in shapes if s != thing.shape]))
+    elif lot < 0.7:
+        place = pick(rng, tuple(place for place in PLACES if place != scene.place))
+        return replace(scene, place=place)
+    elif lot < 0.85:
+        colours = [colour for colour, shape in SEEN if shape == thing.shape]
+        visible = [c for c in colours if c != thing.colour and c in DISTINCT[scene.background]]
+        changed = replace(thing, colour=pick(rng, visible)) if visible else thing
+    else:
+        changed = replace(thing, size=pick(rng, tuple(s for s in SIZES if s != thing.size)))
+    return replace(scene, things=(changed,))

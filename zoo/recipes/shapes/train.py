@@ -5,29 +5,30 @@ import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np
 import vocabulary
 from dataset import ShapesDataset
+from warm_up import FactsDataset, warm_up
 
 from keras_clip.models.clip import CLIP
-from keras_clip.models.config import CLIPConfig, TextConfig, ViTConfig
+from keras_clip.models.config import CLIPConfig, ResNetConfig, TextConfig
 from keras_clip.preprocessing import CLIPTokenizer
 from keras_clip.preprocessing.images import ImageConfig
 
-PRESET = Path(__file__).parents[2] / "clip_vit_tiny_patch8_shapes"
+PRESET = Path(__file__).parents[2] / "clip_resnet_tiny_shapes"
 CONTEXT_LENGTH = 26
 SEED = 17
+WARM_UP_RATE = 3e-3
 
 
 def build(vocabulary_path):
     """The untrained model, its tokenizer included."""
     tokenizer = CLIPTokenizer.from_file(vocabulary_path, context_length=CONTEXT_LENGTH)
-    vision = ViTConfig(
-        hidden_dim=128, num_layers=4, num_heads=2, mlp_dim=512, patch_size=8, image_size=64,
-        activation="quick_gelu", epsilon=1e-5, use_norm_pre=True, projection_dim=128,
+    vision = ResNetConfig(
+        stage_blocks=(1, 2, 2, 1), width=16, num_heads=8, projection_dim=128, image_size=64,
         image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     )  # fmt: skip
     text = TextConfig(
@@ -39,7 +40,7 @@ def build(vocabulary_path):
 
 def optimizer(steps, peak):
     """AdamW with warm-up and cosine decay; an average of the weights is kept at the end."""
-    warmup = max(1, min(100, steps // 10))
+    warmup = max(1, min(150, steps // 10))
     rate = keras.optimizers.schedules.CosineDecay(
         peak * 0.02, steps - warmup, alpha=0.0, warmup_target=peak, warmup_steps=warmup
     )
@@ -57,9 +58,10 @@ def normalize(pictures):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--warm-up-steps", type=int, default=900)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--output", type=Path, default=PRESET, help="preset directory to write")
     options = parser.parse_args()
 
@@ -71,8 +73,12 @@ def main():
         clip.tokenizer, normalize, options.batch_size, options.steps, SEED,
         workers=2, max_queue_size=8,
     )  # fmt: skip
-    clip.compile(optimizer(options.steps, options.rate))
     begun = time.perf_counter()
+    facts = FactsDataset(
+        normalize, options.batch_size, options.warm_up_steps, SEED, workers=2, max_queue_size=8
+    )
+    warm_up(clip.get_layer("vision"), facts, optimizer(options.warm_up_steps, WARM_UP_RATE))
+    clip.compile(optimizer(options.steps, options.rate))
     every = min(100, options.steps)
     clip.fit(
         dataset, epochs=options.steps // every, steps_per_epoch=every, shuffle=False, verbose=2
