@@ -40,6 +40,25 @@ def test_a_batch_is_the_same_whoever_asks_for_it(recipe):
     assert len(dataset) == 3
 
 
+def test_training_sees_every_batch(recipe):
+    import keras
+
+    asked = []
+
+    class Numbers(keras.utils.PyDataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return np.full((2, 1), index, "float32"), np.zeros((2, 1), "float32")
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    recipe("train").fit(model, Numbers(workers=2, max_queue_size=2), every=4)
+    assert set(asked) == set(range(12))
+
+
 def test_held_out_combinations_are_in_no_scene_and_no_caption(recipe):
     scenes_of, grammar = recipe("scenes"), recipe("grammar")
     draw_captions = recipe("dataset").draw_captions
@@ -164,13 +183,14 @@ def test_bundled_model_is_small(bundled):
     assert sum(file.stat().st_size for file in PRESET.iterdir()) <= 5_000_000
 
 
+# What the model card says, less what a small sample of it may differ by.
 def test_bundled_model_knows_unseen_combinations(bundled, recipe):
-    assert recipe("evaluate").combinations(bundled, recipe("scenes").HELD_OUT, 204) >= 95.0
+    assert recipe("evaluate").combinations(bundled, recipe("scenes").HELD_OUT, 204) >= 78.0
 
 
 def test_bundled_model_knows_held_out_digits(bundled, recipe):
-    assert recipe("evaluate").handwriting(bundled, per_digit=20) >= 95.0
+    assert recipe("evaluate").handwriting(bundled, per_digit=20) >= 85.0
 
 
 def test_bundled_model_finds_captions(bundled, recipe):
-    assert min(recipe("evaluate").recall(bundled, 100)) >= 70.0
+    assert min(recipe("evaluate").recall(bundled, 100)) >= 90.0

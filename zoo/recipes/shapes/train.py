@@ -56,10 +56,25 @@ def normalize(pictures):
     return pictures.astype("float32") / np.float32(127.5) - np.float32(1.0)
 
 
+def fit(model, dataset, every=100):
+    """Trains on every batch of the dataset once.
+
+    In one epoch: with several workers Keras starts a PyDataset anew after each `steps_per_epoch`,
+    which would show the model its first batches over and over.
+    """
+
+    def report(step, logs):
+        if (step + 1) % every == 0:
+            print(f"step {step + 1}: mean loss so far {float(logs['loss']):.3f}", flush=True)
+
+    progress = keras.callbacks.LambdaCallback(on_train_batch_end=report)
+    model.fit(dataset, shuffle=False, verbose=2, callbacks=[progress])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1300)
-    parser.add_argument("--warm-up-steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--warm-up-steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--output", type=Path, default=PRESET, help="preset directory to write")
@@ -79,10 +94,7 @@ def main():
     )
     warm_up(clip.get_layer("vision"), facts, optimizer(options.warm_up_steps, WARM_UP_RATE))
     clip.compile(optimizer(options.steps, options.rate))
-    every = min(100, options.steps)
-    clip.fit(
-        dataset, epochs=options.steps // every, steps_per_epoch=every, shuffle=False, verbose=2
-    )
+    fit(clip, dataset)
     print(f"trained in {(time.perf_counter() - begun) / 60:.1f} minutes")
     clip.save_to_preset(options.output, dtype="float16")
     size = sum(file.stat().st_size for file in options.output.iterdir())
