@@ -33,7 +33,11 @@ import open_clip
 from open_clip.model import build_model_from_openai_state_dict
 """
 TRANSFORMERS = """
-import torch, transformers
+import importlib.util
+if importlib.util.find_spec("torchvision"):
+    import peers
+    peers._torch()
+import torch
 from transformers import CLIPModel
 """
 MEASURE = """
