@@ -1,6 +1,7 @@
 """The CLIP directories of transformers: config.json and tensors named as in CLIPModel."""
 
 from keras_clip.convert import openai
+from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import (
     ACTIVATION_NAMES,
     Fields,
@@ -79,7 +80,13 @@ LEGACY_END = 2
 
 
 def table(config, names=()):
-    """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence."""
+    """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence.
+
+    Raises:
+        CheckpointError: the image tower is a ResNet.
+    """
+    if "num_layers" not in config["vision"]:
+        raise CheckpointError("transformers' CLIP has no ResNet image tower.")
     layers = {tower: config[tower]["num_layers"] for tower in ("vision", "text")}
     rows = TOP
     for tower, outside in (("vision", VISION), ("text", TEXT)):

@@ -1,0 +1,187 @@
+"""Models loaded from official layouts give the reference implementations' numbers.
+
+The checkpoints and their answers are the small ones of `fixtures/parity` and, where it is, those of
+the reference data, which the official code itself has written.
+"""
+
+import importlib.util
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_clip import from_preset
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures" / "parity"
+TOLERANCE = 1e-5  # of the largest value; float32 itself is good for 3e-6
+
+COMMITTED = {
+    "openai_clip.pt": "openai_clip_expected.npz",
+    "huggingface_clip": "huggingface_clip_expected.npz",
+    "huggingface_vit": "huggingface_vit_expected.npz",
+    "google_vit.npz": "google_vit_expected.npz",
+}
+REFERENCE = {
+    "openai/clip_vit_jit_fp16.pt": "openai/clip_vit.npz",
+    "openai/clip_vit_state_dict_fp16.pt": "openai/clip_vit.npz",
+    "openai/clip_vit_state_dict_fp16_legacy.pt": "openai/clip_vit.npz",
+    "openai/clip_vit_small_bf16.pt": "openai/clip_vit_small.npz",
+    "openai/clip_vit_small_training_checkpoint.pt": "openai/clip_vit_small.npz",
+    "openai/clip_resnet_jit_fp16.pt": "openai/clip_resnet.npz",
+    "hf/clip_base": "hf/clip_base.npz",
+    "hf/clip_hub_style": "hf/clip_hub_style.npz",
+    "hf/clip_sharded_fp16": "hf/clip_sharded_fp16.npz",
+    "hf/clip_bin": "hf/clip_bin.npz",
+    "hf/vit_classification": "hf/vit_classification.npz",
+    "hf/vit_no_pooler": "hf/vit_no_pooler.npz",
+    "hf/vit_pooler": "hf/vit_pooler.npz",
+    "npz/vit.npz": "npz/vit_expected.npz",
+    "npz/vit_pre_logits.npz": "npz/vit_pre_logits_expected.npz",
+}
+INPUTS = {"images", "token_ids", "images_large", "attention_mask"}
+# A padding mask is the caller's in transformers; its pooler feeds nothing.
+UNUSED = {"text_last_hidden_state_masked", "pooler_output"}
+
+
+def block(tower):
+    """Name of the last layer before the final norm, or before the attention pool of a ResNet."""
+    ends = [x.name for x in tower.layers if x.name.startswith(("block_", "stage_"))]
+    return ends[-1]
+
+
+def inside(tower, layer, inputs):
+    return keras.Model(tower.input, tower.get_layer(layer).output)(inputs)
+
+
+def clip_outputs(clip, images, token_ids):
+    """Every intermediate that some reference gives, by its name there: a function each."""
+    vision, text = clip.get_layer("vision"), clip.get_layer("text")
+    logits = clip({"images": images, "token_ids": token_ids})["logits"]
+    return {
+        "image_embeddings": lambda: clip.encode_image(images),
+        "text_embeddings": lambda: clip.encode_text(token_ids),
+        "logits_per_image": lambda: logits,
+        "logits_per_text": lambda: keras.ops.transpose(logits),
+        "vision_tokens_before_ln_post": lambda: inside(vision, block(vision), images),
+        "vision_feature_map_before_attnpool": lambda: inside(vision, block(vision), images),
+        "vision_last_hidden_state": lambda: inside(vision, block(vision), images),
+        "vision_pooler_output": lambda: inside(vision, "pooling", images),
+        "text_tokens_before_ln_final": lambda: inside(text, block(text), token_ids),
+        "text_last_hidden_state": lambda: inside(text, "norm", token_ids),
+        "text_pooler_output": lambda: inside(text, "pooling", token_ids),
+    }
+
+
+def vit_outputs(vit, images):
+    return {
+        "logits": lambda: vit(images),
+        "last_hidden_state": lambda: inside(vit, "norm", images),
+        "encoded_tokens": lambda: inside(vit, "norm", images),
+    }
+
+
+def outputs_at_other_settings(path, answers):
+    """Outputs of the same checkpoint loaded in another way."""
+    outputs = {}
+    if "images_large" in answers:
+        images = answers["images_large"]
+
+        def larger(**settings):
+            return from_preset(path, image_size=images.shape[1:3], **settings)
+
+        outputs["image_embeddings_large"] = lambda: larger().encode_image(images)
+        outputs["logits_large"] = lambda: larger(head_activation=None)(images)
+    if "logits_erf_gelu" in answers:
+        settings = {"activation": "gelu", "head_activation": None}
+        names = ("logits", "encoded_tokens")
+        for name in names:
+            outputs[f"{name}_erf_gelu"] = lambda name=name: vit_outputs(
+                from_preset(path, **settings), answers["images"]
+            )[name]()
+    return outputs
+
+
+def difference(found, wanted):
+    """Largest difference as a share of the largest value."""
+    found = keras.ops.convert_to_numpy(found)
+    assert found.shape == wanted.shape
+    return np.abs(found - wanted).max() / np.abs(wanted).max()
+
+
+def differences(path, answers_path):
+    with np.load(answers_path) as file:
+        answers = dict(file)
+    if "token_ids" in answers:
+        outputs = clip_outputs(from_preset(path), answers["images"], answers["token_ids"])
+    else:
+        settings = {"head_activation": None} if "logits" in answers else {}
+        outputs = vit_outputs(from_preset(path, **settings), answers["images"])
+    outputs |= outputs_at_other_settings(path, answers)
+    return {
+        name: difference(outputs[name](), wanted)
+        for name, wanted in answers.items()
+        if name not in INPUTS | UNUSED
+    }
+
+
+def check(path, answers_path):
+    found = differences(path, answers_path)
+    assert len(found) >= 1
+    wrong = {name: f"{value:.1e}" for name, value in found.items() if not value < TOLERANCE}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_checkpoints(name):
+    check(FIXTURES / name, FIXTURES / COMMITTED[name])
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_reference_checkpoints(name, reference):
+    check(reference / name, reference / REFERENCE[name])
+
+
+SIZES = {
+    "ViT-B/32": ({"patch_size": 32, "image_size": 224}, {}, 512),
+    "ViT-L/14@336": (
+        {
+            "patch_size": 14,
+            "image_size": 336,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+        },
+        {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12},
+        768,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+def test_real_sizes(name, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    spec = importlib.util.spec_from_file_location("makers", FIXTURES.parent / "make_parity.py")
+    makers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(makers)
+    vision, text, dim = SIZES[name]
+    config = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=dim)
+    model = makers.randomized(transformers.CLIPModel(config), 0)
+    model.save_pretrained(tmp_path)
+    random, side = np.random.default_rng(0), vision["image_size"]
+    images = random.standard_normal((1, side, side, 3)).astype("float32")
+    token_ids = random.integers(1, 49406, (2, 77)).astype("int32")
+    token_ids[:, 0], token_ids[0, 20:], token_ids[1, -1] = 49406, 49407, 49407
+    with torch.no_grad():
+        pooled = model.vision_model(makers.to_torch(images)).pooler_output
+        image = model.visual_projection(pooled).numpy()
+        pooled = model.text_model(torch.from_numpy(token_ids).long()).pooler_output
+        text = model.text_projection(pooled).numpy()
+    del model
+    clip = from_preset(tmp_path)
+    assert difference(clip.encode_image(images), image) < TOLERANCE
+    assert difference(clip.encode_text(token_ids), text) < TOLERANCE
