@@ -1,7 +1,7 @@
 """Train a classifier of your own on a pretrained transformer: `python examples/fine_tune_vit.py`.
 
-The first blocks of a pretrained image tower stay as they are; a block from `keras_clip.layers` and
-a head are new. On your own pictures, a folder with one subfolder a class: `--pictures photos/`.
+A pretrained image tower stays as it is up to one of its layers; a transformer block from
+`keras_clip.layers` and a head are new. On your own pictures, a folder with one subfolder a class: `--pictures photos/`.
 """
 
 import argparse
@@ -37,9 +37,9 @@ def folder_pictures(folder):
     return [path for path, _ in pairs], np.array([k for _, k in pairs])
 
 
-def build(tower, blocks, num_classes):
-    """The first blocks of a tower, frozen, with a block and a head on top."""
-    features = keras.Model(tower.input, tower.get_layer(f"block_{blocks - 1}").output)
+def build(tower, layer, num_classes):
+    """A tower up to a layer that gives tokens, frozen, with a block and a head on top."""
+    features = keras.Model(tower.input, tower.get_layer(layer).output)
     features.trainable = False
     x = features(tower.input)  # (B, tokens, width)
     x = keras_clip.layers.TransformerEncoderBlock(num_heads=2, mlp_dim=256, name="own_block")(x)
@@ -51,7 +51,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", help="folder with one subfolder a class")
     parser.add_argument("--preset", default="clip_resnet_tiny_shapes", help="a CLIP")
-    parser.add_argument("--blocks", type=int, default=2, help="blocks to keep")
+    parser.add_argument("--layer", default="position_embedding", help="of a ViT, such as block_8")
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args(arguments)
 
@@ -60,7 +60,7 @@ def main(arguments=None):
         folder_pictures(options.pictures) if options.pictures else drawn_pictures(240)
     )
     clip = keras_clip.from_preset(options.preset)
-    model = build(clip.get_layer("vision"), options.blocks, int(classes.max()) + 1)
+    model = build(clip.get_layer("vision"), options.layer, int(classes.max()) + 1)
     model.compile(
         "adam",
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

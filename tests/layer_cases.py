@@ -60,6 +60,7 @@ CASES = {
     "attention_pooling": _case(layers.AttentionPooling, TOKENS, num_heads=2, mlp_dim=12),
     "class_token": _case(layers.ClassToken, TOKENS),
     "registers": _case(layers.ClassToken, TOKENS, num_tokens=4),
+    "layer_norm": _case(layers.LayerNorm, TOKENS, epsilon=1e-5),
     "layer_scale": _case(layers.LayerScale, TOKENS, initial_value=0.5),
     "logit_scale": _case(layers.LogitScale, (8,), (8,), initial_scale=10.0, max_scale=50.0),
     "patches": _case(layers.PatchEmbedding, (4, 4, 3), hidden_dim=8, patch_size=2),

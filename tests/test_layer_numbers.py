@@ -161,6 +161,14 @@ def test_activations():
         get_activation("swish")
 
 
+def test_layer_norm():
+    x = random(2, 5, 8)
+    layer = layers.LayerNorm(1e-3)
+    layer.build(x.shape)
+    randomise(layer)
+    near(layer(x), F.layer_norm(torch.tensor(x), (8,), *map(weight, layer.weights), 1e-3))
+
+
 def test_unit_norm_and_its_gradient_at_zero():
     x = random(3, 8)
     near(layers.UnitNorm()(x), F.normalize(torch.tensor(x), dim=-1))

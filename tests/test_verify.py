@@ -28,8 +28,11 @@ def test_convert_writes_what_loads_again(run, clip_preset, layout, tmp_path):
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_convert_to_google(run, vit_preset, tmp_path):
-    code, out, err = run("convert", vit_preset, tmp_path / "vit.npz", "--format", "google")
+def test_convert_to_google(run, tmp_path):
+    image = {"resize_mode": "squash", "interpolation": "bilinear"}
+    image |= {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    small_models.vit(image=image).save_to_preset(tmp_path / "vit")
+    code, out, err = run("convert", tmp_path / "vit", tmp_path / "vit.npz", "--format", "google")
     assert code == 0, err
     assert "vit.npz" in out
 
@@ -79,11 +82,11 @@ def test_verify_compares_with_other_libraries(run, dialect, name, tmp_path, torc
 
 
 def test_verify_says_why_it_does_not_compare(run, clip_preset, tmp_path, monkeypatch):
-    code, out, err = run("verify", clip_preset, "--json")
+    code, out, _ = run("verify", clip_preset, "--json")
     assert code == 0 and "own layout" in json.loads(out)["why_not"]
     monkeypatch.setitem(sys.modules, "timm", None)
     small_models.write(small_models.vit(), "google", tmp_path / "vit.npz")
-    code, out, err = run("verify", tmp_path / "vit.npz")
+    code, out, _ = run("verify", tmp_path / "vit.npz")
     assert code == 0 and "pip install timm" in " ".join(out.split())
 
 

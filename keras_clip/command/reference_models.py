@@ -1,6 +1,7 @@
 """The libraries that checkpoints were written for, asked for what they compute."""
 
 import importlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def reference_outputs(layout, path, config, inputs):
         (library and version, {name of an output: array}).
 
     Raises:
-        ReferenceUnavailableError: the library is not installed, or does not know this layout.
+        ReferenceUnavailableError: the library is not installed, or cannot load this checkpoint.
     """
     if layout not in _LIBRARIES:
         raise ReferenceUnavailableError(
@@ -38,8 +39,15 @@ def reference_outputs(layout, path, config, inputs):
     token_ids = inputs.get("token_ids")
     if token_ids is not None:
         token_ids = torch.from_numpy(token_ids.astype("int64"))
-    with torch.no_grad():
-        found = outputs(module, Path(path), config, images, token_ids)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a library says of itself is not about this file
+            found = outputs(module, Path(path), config, images, token_ids)
+    except ReferenceUnavailableError:
+        raise
+    except Exception as error:  # there is no telling what another library raises
+        first = str(error).partition("\n")[0]
+        raise ReferenceUnavailableError(f"{library} cannot load it: {first}") from error
     arrays = {name: value.float().numpy() for name, value in found.items()}
     return f"{library} {getattr(module, '__version__', '')}".strip(), arrays
 

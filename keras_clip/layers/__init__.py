@@ -5,6 +5,7 @@ from keras_clip.layers.attention_pooling import AttentionPooling
 from keras_clip.layers.bottleneck_block import BottleneckBlock
 from keras_clip.layers.class_token import ClassToken
 from keras_clip.layers.first_token_attention import FirstTokenAttention
+from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.logit_scale import LogitScale
 from keras_clip.layers.mean_token import MeanToken
@@ -23,6 +24,7 @@ __all__ = [
     "ClassToken",
     "EndOfTextPooling",
     "FirstTokenAttention",
+    "LayerNorm",
     "LayerScale",
     "LogitScale",
     "MeanToken",

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.mlp import MLP
 
 
@@ -37,7 +38,7 @@ class AttentionPooling(keras.layers.Layer):
         self.query = keras.layers.Dense(width, name="query", **common)
         self.key_value = keras.layers.Dense(2 * width, name="key_value", **common)
         self.out = keras.layers.Dense(width, name="out", **common)
-        self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm", **common)
+        self.norm = LayerNorm(self.epsilon, name="norm", **common)
         self.mlp = MLP(self.mlp_dim, self.activation, name="mlp", **common)
         self.key_value.build(input_shape)
         for layer in (self.query, self.out, self.norm, self.mlp):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_clip.layers.attention import SelfAttention
+from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.stochastic_depth import StochasticDepth
@@ -58,7 +59,7 @@ class TransformerEncoderBlock(keras.layers.Layer):
 
     def _make_layers(self):
         common = {"dtype": self.dtype_policy}
-        self.norm1 = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm1", **common)
+        self.norm1 = LayerNorm(self.epsilon, name="norm1", **common)
         self.attention = SelfAttention(
             self.num_heads,
             self.head_dim,
@@ -68,7 +69,7 @@ class TransformerEncoderBlock(keras.layers.Layer):
             name="attention",
             **common,
         )
-        self.norm2 = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm2", **common)
+        self.norm2 = LayerNorm(self.epsilon, name="norm2", **common)
         self.mlp = MLP(self.mlp_dim, self.activation, self.dropout_rate, name="mlp", **common)
         # Each branch ends with what was asked for, so that a plain block pays for nothing.
         self.branch_ends = ([], [])

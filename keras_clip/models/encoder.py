@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_clip.layers import TransformerEncoderBlock
+from keras_clip.layers import LayerNorm, TransformerEncoderBlock
 
 
 def encode(x, config, causal=False):
@@ -27,7 +27,7 @@ def encode(x, config, causal=False):
             layer_scale=getattr(config, "layer_scale", None),
             name=f"block_{i}",
         )(x)
-    return keras.layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
+    return LayerNorm(config.epsilon, name="norm")(x)
 
 
 def project(x, dim):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_clip.layers import ClassToken, PatchEmbedding, PositionEmbedding, TokenPooling
+from keras_clip.layers import ClassToken, LayerNorm, PatchEmbedding, PositionEmbedding, TokenPooling
 from keras_clip.models import preset_directory
 from keras_clip.models.config import ViTConfig
 from keras_clip.models.encoder import encode, project
@@ -24,7 +24,7 @@ def vision_graph(config):
         x = ClassToken(config.num_prefix_tokens, name="class_token")(x)
     x = PositionEmbedding(config.grid_size, config.num_prefix_tokens, name="position_embedding")(x)
     if config.use_norm_pre:
-        x = keras.layers.LayerNormalization(epsilon=config.epsilon, name="norm_pre")(x)
+        x = LayerNorm(config.epsilon, name="norm_pre")(x)
     x = encode(x, config)
     if config.projection_dim or config.num_classes:
         x = TokenPooling(config.pooling, config.num_prefix_tokens, name="pooling")(x)
@@ -62,6 +62,7 @@ class ViT(keras.Model):
         with policy_scope(dtype):
             images, outputs = vision_graph(config)
             super().__init__(images, outputs, name=name, **kwargs)
+            self(images)  # Keras exports to ONNX only what has been called
         self.config = config
 
     @property

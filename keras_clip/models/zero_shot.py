@@ -62,4 +62,6 @@ def zero_shot_classifier(vision, weights, scale, activation="softmax"):
     x = head(x)
     head.kernel.assign(scale * weights.T)
     x = keras.layers.Activation(activation or "linear", name="predictions", dtype="float32")(x)
-    return keras.Model(vision.input, x, name="zero_shot_classifier")
+    classifier = keras.Model(vision.input, x, name="zero_shot_classifier")
+    classifier(vision.input)  # Keras exports to ONNX only what has been called
+    return classifier

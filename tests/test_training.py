@@ -1,0 +1,192 @@
+"""Contrastive training: the loss by hand, over-fitting, the scale's limit, and bad batches."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from tiny_models import tiny_clip, tiny_images, tiny_pairs, tiny_token_ids
+
+SMALL = "at least 2"
+
+
+class Pairs(keras.utils.PyDataset):
+    """Batches of given sizes."""
+
+    def __init__(self, sizes, keys=("images", "token_ids")):
+        super().__init__()
+        self.sizes, self.keys = sizes, keys
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        pairs = tiny_pairs(self.sizes[index])
+        return ({key: pairs[key] for key in self.keys},)
+
+
+def as_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def by_hand(logits):
+    """Mean cross entropy of the diagonal, by rows and by columns."""
+    logits = logits.astype("float64")
+    rows = np.log(np.exp(logits).sum(axis=1)) - np.diag(logits)
+    columns = np.log(np.exp(logits).sum(axis=0)) - np.diag(logits)
+    return (rows.mean() + columns.mean()) / 2
+
+
+def compiled(dtype=None, optimizer=None, **changes):
+    model = tiny_clip(dtype, **changes)
+    model.compile(optimizer or keras.optimizers.Adam(0.01))
+    return model
+
+
+def usable(model):
+    """The model still has finite weights, and still trains."""
+    assert all(np.isfinite(as_numpy(weight)).all() for weight in model.weights)
+    loss = model.fit(tiny_pairs(4), batch_size=4, verbose=0).history["loss"][0]
+    return np.isfinite(loss) and loss > 0
+
+
+def test_loss_is_that_of_the_paper():
+    model = compiled()
+    pairs = tiny_pairs(4)
+    expected = by_hand(as_numpy(model(pairs)["logits"]))
+    evaluated = model.evaluate(pairs, batch_size=4, verbose=0)
+    np.testing.assert_allclose(evaluated, expected, rtol=1e-5)
+    history = model.fit(pairs, batch_size=4, verbose=0).history
+    np.testing.assert_allclose(history["loss"][0], expected, rtol=1e-5)
+
+
+def test_overfits_eight_pairs():
+    model = compiled(optimizer=keras.optimizers.Adam(0.003), pooling="mean")
+    pairs = tiny_pairs(8)
+    before = [as_numpy(weight) for weight in model.trainable_variables]
+    loss = model.fit(pairs, batch_size=8, epochs=40, verbose=0).history["loss"]
+    assert loss[-1] < 0.2 * loss[0]
+    logits = model.predict(pairs, verbose=0)["logits"]
+    assert (logits.argmax(axis=1) == np.arange(8)).mean() >= 0.75
+    for old, weight in zip(before, model.trainable_variables, strict=True):
+        assert (as_numpy(weight) != old).any(), weight.path
+
+
+def test_scale_stays_below_a_hundred():
+    model = compiled(optimizer=keras.optimizers.SGD(0.0))
+    log_scale = model.get_layer("logit_scale").log_scale
+    for start, end in ((10.0, math.log(100)), (-1.0, 0.0)):
+        log_scale.assign(start)
+        model.fit(tiny_pairs(4), batch_size=4, verbose=0)
+        np.testing.assert_allclose(as_numpy(log_scale), end, rtol=1e-6)
+    assert model.scale == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(dtype):
+    model = compiled(dtype)
+    expected = by_hand(as_numpy(model(tiny_pairs(4))["logits"]))
+    loss = model.fit(tiny_pairs(4), batch_size=4, epochs=3, verbose=0).history["loss"]
+    np.testing.assert_allclose(loss[0], expected, rtol=0.05)
+    assert np.isfinite(loss).all() and usable(model)
+
+
+def test_a_dataset_trains():
+    model = compiled()
+    loss = model.fit(Pairs([4, 4, 2]), epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(loss).all() and min(loss) > 0
+    assert model.evaluate(Pairs([4, 4]), verbose=0) > 0
+
+
+def test_validation_data():
+    model = compiled()
+    history = model.fit(
+        tiny_pairs(4), batch_size=4, validation_data=(tiny_pairs(4), None), verbose=0
+    ).history
+    expected = by_hand(as_numpy(model(tiny_pairs(4))["logits"]))
+    np.testing.assert_allclose(history["val_loss"][0], expected, rtol=1e-4)
+
+
+# --- bad batches
+
+
+@pytest.mark.parametrize("count, batch_size", [(1, 8), (4, 1), (5, 4), (33, None)])
+def test_arrays_that_leave_a_batch_of_one(count, batch_size):
+    model = compiled()
+    with pytest.raises(ValueError, match=SMALL):
+        model.fit(tiny_pairs(count), batch_size=batch_size, verbose=0)
+    assert usable(model)
+
+
+@pytest.mark.parametrize("sizes", [[1], [4, 1]], ids=str)
+def test_dataset_with_a_batch_of_one(sizes):
+    model = compiled()
+    with pytest.raises(ValueError, match=SMALL):
+        model.fit(Pairs(sizes), shuffle=False, verbose=0)
+    assert usable(model)
+
+
+def test_tensorflow_dataset_with_a_batch_of_one(backend):
+    if backend != "tensorflow":
+        pytest.skip("about tf.data on its own backend")
+    import tensorflow as tf
+
+    model = compiled()
+    data = tf.data.Dataset.from_tensor_slices(tiny_pairs(5))
+    with pytest.raises(ValueError, match=SMALL):
+        model.fit(data.batch(4), verbose=0)
+    assert usable(model)
+    loss = model.fit(data.batch(4, drop_remainder=True), verbose=0).history["loss"]
+    assert np.isfinite(loss).all() and loss[0] > 0
+
+
+def test_evaluating_a_batch_of_one():
+    model = compiled()
+    with pytest.raises(ValueError, match=SMALL):
+        model.evaluate(Pairs([1]), verbose=0)
+    with pytest.raises(ValueError, match=SMALL):
+        model.evaluate(tiny_pairs(5), batch_size=4, verbose=0)
+    assert usable(model)
+
+
+def test_train_on_a_batch_of_one():
+    model = compiled()
+    with pytest.raises(ValueError, match=SMALL):
+        model.train_on_batch(tiny_pairs(1))
+
+
+def test_no_data():
+    model = compiled()
+    with pytest.raises(ValueError, match="needs data"):
+        model.fit()
+    assert usable(model)
+
+
+@pytest.mark.parametrize("key", ["images", "token_ids"])
+def test_an_input_is_missing(key):
+    model = compiled()
+    with pytest.raises(ValueError, match=key):
+        model.fit({k: v for k, v in tiny_pairs(4).items() if k != key}, verbose=0)
+    other = "token_ids" if key == "images" else "images"
+    with pytest.raises(ValueError):
+        model.fit(Pairs([4], keys=(other,)), verbose=0)
+    assert usable(model)
+
+
+def test_images_alone():
+    model = compiled()
+    with pytest.raises(ValueError):
+        model.fit(tiny_images(4), verbose=0)
+    assert usable(model)
+
+
+def test_unequal_numbers():
+    model = compiled()
+    with pytest.raises(ValueError, match="4 images but 3 texts"):
+        model.fit({"images": tiny_images(4), "token_ids": tiny_token_ids(3)}, verbose=0)
+    assert usable(model)
+
+
+def test_not_compiled():
+    with pytest.raises(ValueError, match="compile"):
+        tiny_clip().fit(tiny_pairs(4), verbose=0)
