@@ -1,7 +1,8 @@
 """Train a classifier of your own on a pretrained transformer: `python examples/fine_tune_vit.py`.
 
 A pretrained image tower stays as it is up to one of its layers; a transformer block from
-`keras_clip.layers` and a head are new. On your own pictures, a folder with one subfolder a class: `--pictures photos/`.
+`keras_clip.layers` and a head are new. On your own pictures, a folder with one subfolder a class:
+`--pictures photos/`.
 """
 
 import argparse
