@@ -65,14 +65,11 @@ class CLIP(keras.Model):
         """
         if self._tokenizer is None:
             raise ValueError(
-                "This CLIP has no tokenizer: set clip.tokenizer = CLIPTokenizer.from_file(path), "
-                "or load a preset that carries its vocabulary."
+                "This CLIP has no tokenizer: give its vocabulary, as in "
+                "keras_clip.from_preset(source, tokenizer='bpe_simple_vocab_16e6.txt.gz') or "
+                "CLIP(config, CLIPTokenizer.from_file(path))."
             )
         return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer):
-        self._tokenizer = tokenizer
 
     @property
     def image_processor(self):
