@@ -11,6 +11,8 @@ from tiny_models import (
     tiny_tokenizer,
 )
 
+from keras_clip.models.clip import CLIP
+
 TEXTS = ["a cat", "dog", "a photo of a small dog on a red chair", "two cats"]
 
 
