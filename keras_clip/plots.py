@@ -5,6 +5,7 @@ from pathlib import Path
 
 INK, FAINT = "#1f2933", "#8895a3"
 RIGHT, WRONG, OTHER = "#2f9e62", "#d1495b", "#b9c7d6"
+_DPI = 96  # small enough a file for a README
 TRACK = "#eef2f6"
 _ROW = 0.30  # inches for one answer
 _EDGE = "#d9e0e7"
@@ -27,7 +28,7 @@ def zero_shot_bars(results, path, truths=None, columns=None):
     rows = -(-len(results) // columns)
     high = max(len(result["answers"]) for result in results)
     cell = max(1.25, _ROW * high)
-    figure = figure_class(figsize=(columns * (cell + 2.75), rows * (cell + 0.3)), dpi=110)
+    figure = figure_class(figsize=(columns * (cell + 2.75), rows * (cell + 0.3)), dpi=_DPI)
     margin = 0.15 / (rows * (cell + 0.3))
     grid = figure.add_gridspec(
         rows, 2 * columns, width_ratios=[cell, 2.45] * columns,
@@ -57,7 +58,7 @@ def similarity_grid(images, texts, cosines, path):
     figure_class, _ = _matplotlib()
     size, left = 0.62, 4.3
     width, height = left + size * len(images) + 0.1, size * 1.12 + size * 0.62 * len(texts) + 0.1
-    figure = figure_class(figsize=(width, height), dpi=110)
+    figure = figure_class(figsize=(width, height), dpi=_DPI)
     box = (
         left / width,
         0.05 / height,
@@ -89,7 +90,7 @@ def _picture(axes, path):
     from PIL import Image
 
     with Image.open(path) as opened:
-        axes.imshow(opened.convert("RGB"), interpolation="lanczos")
+        axes.imshow(opened.convert("RGB"), interpolation="antialiased")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -81,8 +81,7 @@ def show_demo(result):
     right, count = right_answers(result)
     style = "bold green" if right == count else "bold yellow"
     console.print(
-        f"  [{style}]{right} of {count} right[/{style}], each among {result['labels']} labels; "
-        "nothing was trained on these labels as classes.\n"
+        f"  [{style}]{right} of {count} right[/{style}], each among {result['labels']} labels.\n"
     )
     console.print(_scenes(console, result))
     paired = [sum(both) for both in zip(*map(_right, result["scenes"]), strict=True)]
