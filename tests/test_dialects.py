@@ -150,6 +150,7 @@ def test_the_older_sub_configuration_wins_with_its_defaults():
         ("text_config", {"hidden_size": "8"}, "hidden_size is '8'"),
         ("text_config", {"num_hidden_layers": True}, "num_hidden_layers is True"),
         ("text_config", {"layer_norm_eps": "small"}, "layer_norm_eps"),
+        ("text_config", {"eos_token_id": [1, 2]}, "eos_token_id"),
         ("vision_config", {"num_channels": 1}, "num_channels is 1"),
         ("vision_config", {"image_size": 225}, "image_size is 225"),
         ("vision_config", {"patch_size": [1, 2, 3]}, "patch_size is"),

@@ -5,13 +5,14 @@ the reference data, which the official code itself has written.
 """
 
 import importlib.util
+import json
 import pathlib
 
 import keras
 import numpy as np
 import pytest
 
-from keras_clip import from_preset
+from keras_clip import CheckpointError, from_preset
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures" / "parity"
 TOLERANCE = 1e-5  # of the largest value; float32 itself is good for 3e-6
@@ -140,6 +141,18 @@ def test_committed_checkpoints(name):
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_checkpoints(name, reference):
     check(reference / name, reference / REFERENCE[name])
+
+
+UNFIT = ("missing_key", "extra_key", "wrong_shape", "nan_weights", "bad_config")
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_checkpoints_that_do_not_fit(name, reference):
+    items = json.loads((reference / "broken" / "manifest.json").read_text())["items"]
+    (words,) = (item["error_should_mention"] for item in items if item["file"] == name)
+    with pytest.raises(CheckpointError) as caught:
+        from_preset(reference / "broken" / name)
+    assert name in str(caught.value) and any(word in str(caught.value) for word in words)
 
 
 SIZES = {

@@ -84,11 +84,13 @@ def test_an_entry_is_complete(name):
 def test_the_name_says_the_size(name):
     info, built = preset_info(name), config(name)
     vision = getattr(built, "vision", built)
+    assert vision.image.size == vision.image_size
+    if "resnet" in name:
+        return
     patch, *resolution = re.search(r"_patch(\d+)(?:_(\d{3})(?=_))?", name).groups()
     assert vision.patch_size == (int(patch),) * 2
     if not info["source"].startswith("bundled:"):
         assert vision.image_size == (int(resolution[0] or 224),) * 2
-    assert vision.image.size == vision.image_size
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,6 +98,9 @@ def test_an_entry_builds_with_the_weights_it_says(name):
     info, built = preset_info(name), config(name)
     family = info["family"]
     vision = getattr(built, "vision", built)
+    if "resnet" in name:
+        assert count(family, built) == info["params"]
+        return
     built = plain(built)
     base = count(family, with_layers(built, 1))
     params = base + (vision.num_layers - 1) * (count(family, with_layers(built, 2)) - base)

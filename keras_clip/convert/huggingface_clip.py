@@ -7,7 +7,6 @@ from keras_clip.convert.huggingface_config import (
     Fields,
     image_config,
     preprocessor_config,
-    single,
 )
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED, part
@@ -117,7 +116,7 @@ def config_from(checkpoint, config, preprocessor=None):
     dim = top.integer("projection_dim")
     vision = _tower(config, "vision", VISION_DEFAULTS, path)
     text = _tower(config, "text", TEXT_DEFAULTS, path)
-    end = single(text.get("eos_token_id"))
+    end = text.token_id("eos_token_id")
     return {
         "vision": {
             **vision.encoder(),

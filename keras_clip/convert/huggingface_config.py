@@ -41,6 +41,14 @@ class Fields:
             raise self._error(name, "a positive whole number")
         return value
 
+    def token_id(self, name):
+        """Return a token id, which may come as a list of one."""
+        value = self.get(name)
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if type(value) is not int or value < 0:
+            raise self._error(name, "one token id")
+        return value
+
     def pair(self, name):
         """Return (height, width) of a size that is a number or two."""
         value = self.get(name)
@@ -79,11 +87,6 @@ class Fields:
 
     def _error(self, name, wanted):
         return CheckpointError(f"{self._where}: {name} is {self.get(name)!r}, expected {wanted}.")
-
-
-def single(value):
-    """Return a token id that may come as a list of one."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def image_config(preprocessor, defaults, path="the checkpoint"):
