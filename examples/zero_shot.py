@@ -12,12 +12,13 @@ import keras_clip
 from keras_clip.catalogue import zoo_directory
 
 DEMO = zoo_directory() / "demo"
+PICTURES = [DEMO / f"{name}.png" for name in ("blue_star", "red_hexagon", "digit_seven")]
 LABELS = ["a blue star", "a red hexagon", "a handwritten three", "a handwritten seven"]
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images", nargs="*", default=sorted(DEMO.glob("[bdr][ile][ugd]*.png")))
+    parser.add_argument("images", nargs="*", default=PICTURES)
     parser.add_argument("--labels", nargs="+", default=LABELS)
     parser.add_argument("--template", default="a photo of {}")
     parser.add_argument("--preset", default="clip_resnet_tiny_shapes")
