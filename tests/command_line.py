@@ -21,8 +21,9 @@ def vit_preset(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     """Runs the command line: (exit code, standard output, standard error)."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # parallel workers pretend to be 80 wide
 
     def call(*arguments):
         try:

@@ -40,25 +40,6 @@ def test_a_batch_is_the_same_whoever_asks_for_it(recipe):
     assert len(dataset) == 3
 
 
-def test_training_sees_every_batch(recipe):
-    import keras
-
-    asked = []
-
-    class Numbers(keras.utils.PyDataset):
-        def __len__(self):
-            return 12
-
-        def __getitem__(self, index):
-            asked.append(index)
-            return np.full((2, 1), index, "float32"), np.zeros((2, 1), "float32")
-
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    recipe("train").fit(model, Numbers(workers=2, max_queue_size=2), every=4)
-    assert set(asked) == set(range(12))
-
-
 def test_held_out_combinations_are_in_no_scene_and_no_caption(recipe):
     scenes_of, grammar = recipe("scenes"), recipe("grammar")
     draw_captions = recipe("dataset").draw_captions

@@ -85,11 +85,11 @@ def test_official_sizes_built(name):
 )
 def test_output(changes, shape):
     model = tiny_vit(**changes)
-    output = model(tiny_images(2))
-    assert tuple(model.output.shape) == (None, *shape)
-    assert tuple(output.shape) == (2, *shape)
+    output = model.predict_on_batch(tiny_images(2))
+    assert model.output.shape == (None, *shape)
+    assert output.shape == (2, *shape)
     if "num_classes" in changes:
-        np.testing.assert_allclose(as_numpy(output).sum(axis=-1), 1, atol=1e-5)
+        np.testing.assert_allclose(output.sum(axis=-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
@@ -182,9 +182,9 @@ def test_attention_maps_make_the_output():
 
 def test_attention_maps_of_towers():
     clip = tiny_clip()
-    assert attention_maps(clip.get_layer("vision"), tiny_images(2)).shape == (2, 2, 2, 7, 7)
+    assert attention_maps(clip.get_layer("vision"), tiny_images(2)).shape == (1, 2, 2, 7, 7)
     maps = attention_maps(clip.get_layer("text"), tiny_token_ids(2))
-    assert maps.shape == (2, 2, 2, 16, 16)
+    assert maps.shape == (1, 2, 2, 16, 16)
     assert (maps[..., ~np.tril(np.ones((16, 16), bool))] == 0).all()
     with pytest.raises(ValueError, match=r'get_layer\("vision"'):
         attention_maps(clip, tiny_images(2))

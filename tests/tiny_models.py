@@ -25,10 +25,11 @@ def tiny_tokenizer():
 
 
 def tiny_clip(dtype=None, tokenizer=None, text=None, **changes):
-    """A CLIP of two tiny towers; `text` and `changes` are fields of the text and image tower."""
+    """A CLIP of two towers of one layer; `text` and `changes` are fields of its configurations."""
+    encoder = {**ENCODER, "num_layers": 1}
     vision = {"patch_size": 4, "image_size": IMAGE_SIZE, "use_norm_pre": True, "epsilon": 1e-5}
-    vision = {**ENCODER, **vision, "projection_dim": 6, **changes}
-    text = {"vocabulary_size": 603, "context_length": CONTEXT, **ENCODER, **(text or {})}
+    vision = {**encoder, **vision, "projection_dim": 6, **changes}
+    text = {"vocabulary_size": 603, "context_length": CONTEXT, **encoder, **(text or {})}
     config = CLIPConfig(ViTConfig(**vision), TextConfig(**text, projection_dim=6))
     return CLIP(config, tokenizer, dtype=dtype)
 

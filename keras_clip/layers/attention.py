@@ -64,7 +64,9 @@ class SelfAttention(keras.layers.Layer):
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None, :]
         scores = None
-        if return_attention_scores or (self.dropout_rate and training):
+        # XLA has no product of float16 with a float32 sum on CPU, which jax's attention asks for.
+        half = keras.backend.backend() == "jax" and self.compute_dtype == "float16"
+        if return_attention_scores or (self.dropout_rate and training) or half:
             y, scores = self._explicit(query, key, value, mask, training)
         else:
             y = ops.dot_product_attention(query, key, value, mask=mask, is_causal=self.causal)
