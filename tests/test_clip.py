@@ -13,7 +13,8 @@ from tiny_models import (
 
 from keras_clip.models.clip import CLIP
 
-TEXTS = ["a cat", "dog", "a photo of a small dog on a red chair", "two cats"]
+# Three everywhere, since on JAX every other number compiles anew.
+TEXTS = ["a cat", "a photo of a small dog on a red chair", "two cats"]
 
 
 def as_numpy(x):
@@ -32,7 +33,7 @@ def clip():
 @pytest.fixture(scope="module")
 def pictures():
     random = np.random.default_rng(0)
-    return [random.integers(0, 256, (9 + i, 14, 3), "uint8") for i in range(5)]
+    return [random.integers(0, 256, (9 + i, 14, 3), "uint8") for i in range(3)]
 
 
 # --- outputs
@@ -41,22 +42,19 @@ def pictures():
 @pytest.mark.parametrize("dtype", [None, "mixed_float16", "mixed_bfloat16"])
 def test_outputs_are_unit_vectors_in_float32(dtype):
     model = tiny_clip(dtype)
-    outputs = model(tiny_pairs(3))
+    outputs = model.predict_on_batch(tiny_pairs(3))
     for name in ("image_embeddings", "text_embeddings", "logits"):
-        assert keras.backend.standardize_dtype(outputs[name].dtype) == "float32", name
+        assert outputs[name].dtype == np.float32, name
         assert keras.backend.standardize_dtype(model.output[name].dtype) == "float32", name
-    images, texts = as_numpy(outputs["image_embeddings"]), as_numpy(outputs["text_embeddings"])
+    images, texts = outputs["image_embeddings"], outputs["text_embeddings"]
     np.testing.assert_allclose(np.linalg.norm(images, axis=-1), 1, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=-1), 1, atol=1e-6)
-    np.testing.assert_allclose(
-        as_numpy(outputs["logits"]), images @ texts.T / 0.07, rtol=1e-5, atol=1e-5
-    )
-    assert keras.backend.standardize_dtype(model.get_layer("logit_scale").log_scale.dtype) == (
-        "float32"
-    )
+    np.testing.assert_allclose(outputs["logits"], images @ texts.T / 0.07, rtol=1e-5, atol=1e-5)
+    log_scale = model.get_layer("logit_scale").log_scale
+    assert keras.backend.standardize_dtype(log_scale.dtype) == "float32"
 
 
-@pytest.mark.parametrize("n, m", [(1, 3), (3, 1), (5, 2)])
+@pytest.mark.parametrize("n, m", [(1, 3), (3, 1)])
 def test_as_many_images_as_texts_or_not(clip, n, m):
     inputs = {"images": tiny_images(n), "token_ids": tiny_token_ids(m)}
     outputs = clip(inputs)
@@ -111,7 +109,7 @@ def test_embed_texts_is_the_call(clip, batch_size):
     got = clip.embed_texts(TEXTS, batch_size=batch_size)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=1e-6)
-    np.testing.assert_allclose(clip.embed_texts(TEXTS[2]), expected[2:3], atol=1e-6)
+    np.testing.assert_allclose(clip.embed_texts(TEXTS[1]), expected[1:2], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_embed_texts_is_the_call(clip, batch_size):
 def test_embed_texts_of_other_towers(text):
     model = tiny_clip(tokenizer=tiny_tokenizer(), text=text)
     expected = unit(as_numpy(model.encode_text(model.tokenizer(TEXTS))))
-    np.testing.assert_allclose(model.embed_texts(TEXTS, batch_size=3), expected, atol=1e-6)
+    np.testing.assert_allclose(model.embed_texts(TEXTS, batch_size=2), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [2, 32])
@@ -194,10 +192,13 @@ def test_zero_shot_classifier_saved(clip, pictures, tmp_path):
     classifier.save(tmp_path / "classifier.keras")
     loaded = keras.saving.load_model(tmp_path / "classifier.keras")
     np.testing.assert_allclose(as_numpy(loaded(pixels)), as_numpy(classifier(pixels)), atol=1e-6)
-    for i in range(2):
-        keras.Model(
-            clip.get_layer("vision").input, clip.get_layer("vision").get_layer(f"block_{i}").output
-        )
+
+
+def test_features_of_a_tower_that_a_classifier_shares(clip):
+    clip.zero_shot_classifier(["cat", "dog"])
+    vision = clip.get_layer("vision")
+    features = keras.Model(vision.input, vision.get_layer("block_0").output)
+    assert features(tiny_images(3)).shape == (3, 7, 8)
 
 
 def test_zero_shot_classifier_trains():

@@ -85,9 +85,9 @@ def test_official_sizes_built(name):
 )
 def test_output(changes, shape):
     model = tiny_vit(**changes)
-    output = model.predict_on_batch(tiny_images(2))
+    output = model.predict_on_batch(tiny_images(3))
     assert model.output.shape == (None, *shape)
-    assert output.shape == (2, *shape)
+    assert output.shape == (3, *shape)
     if "num_classes" in changes:
         np.testing.assert_allclose(output.sum(axis=-1), 1, atol=1e-5)
 
@@ -95,23 +95,23 @@ def test_output(changes, shape):
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
 def test_head_reads_the_pooled_tokens(pooling):
     model = tiny_vit(num_classes=3, pooling=pooling, head_activation=None, num_prefix_tokens=2)
-    tokens = keras.Model(model.input, model.get_layer("norm").output)(tiny_images(2))
+    tokens = keras.Model(model.input, model.get_layer("norm").output)(tiny_images(3))
     tokens = as_numpy(tokens)
     pooled = tokens[:, 0] if pooling == "class_token" else tokens[:, 2:].mean(axis=1)
     kernel, bias = (as_numpy(w) for w in model.get_layer("head").weights)
-    np.testing.assert_allclose(as_numpy(model(tiny_images(2))), pooled @ kernel + bias, atol=1e-5)
+    np.testing.assert_allclose(as_numpy(model(tiny_images(3))), pooled @ kernel + bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
 def test_head_activations(activation):
     model = tiny_vit(num_classes=3, head_activation=activation)
-    logits = as_numpy(keras.Model(model.input, model.get_layer("head").output)(tiny_images(2)))
+    logits = as_numpy(keras.Model(model.input, model.get_layer("head").output)(tiny_images(3)))
     functions = {
         "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
         None: lambda x: x,
     }
-    output = as_numpy(model(tiny_images(2)))
+    output = as_numpy(model(tiny_images(3)))
     np.testing.assert_allclose(output, functions[activation](logits), atol=1e-6)
 
 
@@ -124,8 +124,8 @@ def test_dtype(dtype):
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
     block = model.get_layer("block_1")
     assert keras.backend.standardize_dtype(block.output.dtype) == dtype.removeprefix("mixed_")
-    expected = as_numpy(reference(tiny_images(2)))
-    np.testing.assert_allclose(as_numpy(model(tiny_images(2))), expected, atol=0.02)
+    expected = as_numpy(reference(tiny_images(3)))
+    np.testing.assert_allclose(as_numpy(model(tiny_images(3))), expected, atol=0.02)
     assert ViT.from_config(model.get_config()).get_layer("block_1").compute_dtype in dtype
 
 
@@ -133,9 +133,9 @@ def test_features_are_ordinary_keras():
     model = tiny_vit()
     names = ["patch_embedding", "block_0", "block_1", "norm"]
     features = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    outputs = [as_numpy(x) for x in features(tiny_images(2))]
-    assert [x.shape for x in outputs] == [(2, 6, 8), *[(2, 7, 8)] * 3]
-    np.testing.assert_array_equal(outputs[-1], as_numpy(model(tiny_images(2))))
+    outputs = [as_numpy(x) for x in features(tiny_images(3))]
+    assert [x.shape for x in outputs] == [(3, 6, 8), *[(3, 7, 8)] * 3]
+    np.testing.assert_array_equal(outputs[-1], as_numpy(model(tiny_images(3))))
 
 
 def test_compiled_on_request(backend):
@@ -168,27 +168,27 @@ def test_attention_maps_leave_the_model_alone():
 def test_attention_maps_make_the_output():
     model = tiny_vit(num_layers=1)
     block = model.get_layer("block_0")
-    x = as_numpy(keras.Model(model.input, block.input)(tiny_images(2)))
+    x = as_numpy(keras.Model(model.input, block.input)(tiny_images(3)))
     qkv = as_numpy(block.attention.qkv(block.norm1(x)))
-    value = qkv[..., 16:].reshape(2, 7, 2, 4)
-    maps = attention_maps(model, tiny_images(2))[0]
-    mixed = np.einsum("bhqk,bkhd->bqhd", maps, value).reshape(2, 7, 8)
+    value = qkv[..., 16:].reshape(3, 7, 2, 4)
+    maps = attention_maps(model, tiny_images(3))[0]
+    mixed = np.einsum("bhqk,bkhd->bqhd", maps, value).reshape(3, 7, 8)
     x = x + as_numpy(block.attention.out(mixed))
     x = x + as_numpy(block.mlp(block.norm2(x)))
     np.testing.assert_allclose(
-        x, as_numpy(keras.Model(model.input, block.output)(tiny_images(2))), atol=1e-5
+        x, as_numpy(keras.Model(model.input, block.output)(tiny_images(3))), atol=1e-5
     )
 
 
 def test_attention_maps_of_towers():
     clip = tiny_clip()
-    assert attention_maps(clip.get_layer("vision"), tiny_images(2)).shape == (1, 2, 2, 7, 7)
-    maps = attention_maps(clip.get_layer("text"), tiny_token_ids(2))
-    assert maps.shape == (1, 2, 2, 16, 16)
+    assert attention_maps(clip.get_layer("vision"), tiny_images(3)).shape == (1, 3, 2, 7, 7)
+    maps = attention_maps(clip.get_layer("text"), tiny_token_ids(3))
+    assert maps.shape == (1, 3, 2, 16, 16)
     assert (maps[..., ~np.tril(np.ones((16, 16), bool))] == 0).all()
     with pytest.raises(ValueError, match=r'get_layer\("vision"'):
-        attention_maps(clip, tiny_images(2))
-    mixed = attention_maps(tiny_vit("mixed_bfloat16"), tiny_images(2))
+        attention_maps(clip, tiny_images(3))
+    mixed = attention_maps(tiny_vit("mixed_bfloat16"), tiny_images(3))
     np.testing.assert_allclose(mixed.sum(axis=-1), 1, atol=0.02)
 
 

@@ -1,13 +1,17 @@
 """Multi-head self-attention with fused projections."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
 from keras_clip.layers.dense import apply_dense
+from keras_clip.layers.dot_product import attend, attend_with_scores
+from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(Rematerialized, keras.layers.Layer):
     """Attend within a sequence: (B, N, D) -> (B, N, D).
 
     Query, key and value come from one `Dense` (`qkv`), the result goes through another (`out`),
@@ -63,28 +67,13 @@ class SelfAttention(keras.layers.Layer):
         query, key, value = (ops.reshape(t, shape) for t in ops.split(qkv, 3, axis=-1))
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None, :]
-        scores = None
-        # XLA has no product of float16 with a float32 sum on CPU, which jax's attention asks for.
-        half = keras.backend.backend() == "jax" and self.compute_dtype == "float16"
-        if return_attention_scores or (self.dropout_rate and training) or half:
-            y, scores = self._explicit(query, key, value, mask, training)
+        if return_attention_scores or (self.dropout_rate and training):
+            dropout = partial(self.dropout.call, training=training) if self.dropout_rate else None
+            y, scores = attend_with_scores(query, key, value, mask, self.causal, dropout)
         else:
-            y = ops.dot_product_attention(query, key, value, mask=mask, is_causal=self.causal)
+            y, scores = attend(query, key, value, mask, self.causal), None
         y = apply_dense(self.out, ops.reshape(y, (-1, length, self.num_heads * self.size)))
         return (y, scores) if return_attention_scores else y
-
-    def _explicit(self, query, key, value, mask, training):
-        scores = ops.einsum("bqhd,bkhd->bhqk", query, key)
-        scores = ops.cast(scores, "float32") * self.size**-0.5
-        if self.causal:
-            positions = ops.arange(ops.shape(scores)[-1])
-            seen = (positions[None, :] <= positions[:, None])[None, None]
-            mask = seen if mask is None else ops.logical_and(mask, seen)
-        if mask is not None:
-            scores = ops.where(mask, scores, -1e30)
-        scores = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-        kept = self.dropout(scores, training=training) if self.dropout_rate else scores
-        return ops.einsum("bhqk,bkhd->bqhd", kept, value), scores
 
     def compute_output_shape(self, input_shape):
         return input_shape

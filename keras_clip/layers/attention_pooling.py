@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.dot_product import attend
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.mlp import MLP
+from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(Rematerialized, keras.layers.Layer):
     """Attend with one learned probe, then a perceptron with a residual: (B, N, D) -> (B, D).
 
     Args:
@@ -58,7 +60,7 @@ class AttentionPooling(keras.layers.Layer):
         key, value = (ops.reshape(t, (-1, length, *heads)) for t in (key, value))
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None, :]
-        y = ops.dot_product_attention(query, key, value, mask=mask)
+        y = attend(query, key, value, mask)
         y = self.out(ops.reshape(y, (-1, width)))
         return y + self.mlp(self.norm(y))
 

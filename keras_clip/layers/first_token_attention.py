@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.dot_product import attend
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
 class FirstTokenAttention(keras.layers.Layer):
@@ -37,7 +39,7 @@ class FirstTokenAttention(keras.layers.Layer):
         key, value = (
             ops.reshape(layer(x), (-1, length, *heads)) for layer in (self.key, self.value)
         )
-        y = ops.dot_product_attention(query, key, value)
+        y = attend(query, key, value)
         return self.out(ops.reshape(y, (-1, width)))
 
     def compute_output_shape(self, input_shape):

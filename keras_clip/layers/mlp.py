@@ -4,10 +4,11 @@ import keras
 
 from keras_clip.layers.activations import get_activation
 from keras_clip.layers.dense import apply_dense
+from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class MLP(keras.layers.Layer):
+class MLP(Rematerialized, keras.layers.Layer):
     """Widen, activate, narrow: (..., D) -> (..., D).
 
     Args:
@@ -36,8 +37,8 @@ class MLP(keras.layers.Layer):
         x = self.function(apply_dense(self.fc1, x))
         if not self.dropout_rate:
             return apply_dense(self.fc2, x)
-        x = apply_dense(self.fc2, self.dropout(x, training=training))
-        return self.dropout(x, training=training)
+        x = apply_dense(self.fc2, self.dropout.call(x, training=training))
+        return self.dropout.call(x, training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.rematerialized import Rematerialized
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class TokenPooling(keras.layers.Layer):
+class TokenPooling(Rematerialized, keras.layers.Layer):
     """Pool by position: (B, N, D) -> (B, D).
 
     Args:

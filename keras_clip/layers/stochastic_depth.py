@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.rematerialized import Rematerialized
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class StochasticDepth(keras.layers.Layer):
+class StochasticDepth(Rematerialized, keras.layers.Layer):
     """Zero whole samples and scale up the rest, in training only: (B, ...) -> (B, ...).
 
     Args:

@@ -7,11 +7,12 @@ from keras_clip.layers.attention import SelfAttention
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.mlp import MLP
+from keras_clip.layers.rematerialized import Rematerialized
 from keras_clip.layers.stochastic_depth import StochasticDepth
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class TransformerEncoderBlock(keras.layers.Layer):
+class TransformerEncoderBlock(Rematerialized, keras.layers.Layer):
     """Attention and perceptron, each behind a norm and a residual: (B, N, D) -> (B, N, D).
 
     Args:
@@ -110,8 +111,24 @@ class TransformerEncoderBlock(keras.layers.Layer):
 
     def _finish(self, y, end, training):
         for layer in end:
-            y = layer(y, training=training) if isinstance(layer, StochasticDepth) else layer(y)
+            random = isinstance(layer, StochasticDepth)
+            y = layer.call(y, training=training) if random else layer.call(y)
         return y
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """Keras's hook for `keras.RematScope`.
+
+        Raises:
+            ValueError: training on JAX with dropout or stochastic depth, whose random state
+                cannot leave a recomputed block.
+        """
+        random = self.dropout_rate or self.stochastic_depth_rate
+        if random and kwargs.get("training") and keras.backend.backend() == "jax":
+            raise ValueError(
+                "On JAX a block with dropout or stochastic depth cannot train under "
+                "keras.RematScope: set both rates to 0, or build the model outside the scope."
+            )
+        return super().rematerialized_call(layer_call, *args, **kwargs)
 
     def compute_mask(self, inputs, mask=None):
         return mask

@@ -14,8 +14,8 @@ class UnitNorm(keras.layers.Layer):
     def call(self, x):
         x = ops.cast(x, "float32")
         square = ops.sum(ops.square(x), axis=-1, keepdims=True)
-        # The floor only keeps the gradient of a zero vector finite.
-        return x / ops.sqrt(ops.maximum(square, 1e-24))
+        # What is added only keeps a zero vector and its gradient finite.
+        return x / ops.sqrt(square + 1e-24)
 
     def compute_output_shape(self, input_shape):
         return input_shape

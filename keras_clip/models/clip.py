@@ -6,14 +6,19 @@ import numpy as np
 from keras_clip.layers import LogitScale, UnitNorm
 from keras_clip.models import embedding, preset_directory, zero_shot
 from keras_clip.models.config import CLIPConfig, ResNetConfig
-from keras_clip.models.contrastive import check_batches, contrastive_loss, kept_weights
+from keras_clip.models.contrastive import (
+    INPUTS,
+    check_batches,
+    check_inputs,
+    contrastive_loss,
+    kept_weights,
+)
+from keras_clip.models.encoder import tower
 from keras_clip.models.policy import policy_scope
 from keras_clip.models.resnet import resnet_graph
 from keras_clip.models.text import text_tower
 from keras_clip.models.vit import vision_graph
 from keras_clip.preprocessing.images import ImageProcessor
-
-INPUTS = ("images", "token_ids")
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
@@ -39,7 +44,7 @@ class CLIP(keras.Model):
         with policy_scope(dtype):
             resnet = isinstance(config.vision, ResNetConfig)
             graph = resnet_graph if resnet else vision_graph
-            vision = keras.Model(*graph(config.vision), name="vision")
+            vision = tower(*graph(config.vision), name="vision")
             text = text_tower(config.text)
             images = keras.Input((*config.vision.image_size, 3), name="images")
             token_ids = keras.Input((None,), dtype="int32", name="token_ids")
@@ -52,7 +57,8 @@ class CLIP(keras.Model):
                 "logits": scale(image_embeddings, text_embeddings),
             }
             inputs = {"images": images, "token_ids": token_ids}
-            super().__init__(inputs, outputs, name=name, **kwargs)
+            with keras.RematScope(mode=None):  # its layers are rematerialised, not the whole
+                super().__init__(inputs, outputs, name=name, **kwargs)
         self.config = config
         self._tokenizer = tokenizer
 
@@ -142,7 +148,7 @@ class CLIP(keras.Model):
             batch_size: int. Rows a step.
             verbose: `auto`, 0 or 1, as in Keras.
         """
-        _check_inputs(x)
+        check_inputs(x)
         towers = {"images": self.get_layer("vision"), "token_ids": self.get_layer("text")}
         progress = None if verbose == "auto" else bool(verbose)
         images, texts = (
@@ -158,11 +164,19 @@ class CLIP(keras.Model):
             ValueError: no data, a missing input, or a batch of fewer than two pairs. The weights
                 are those of the last whole step.
         """
-        if isinstance(x, dict):
-            _check_inputs(x)
         check_batches(x, batch_size or 32)
         with kept_weights(self):
             return super().fit(x, y, batch_size=batch_size, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """Return the contrastive loss of {"images", "token_ids"}; otherwise as Keras's `evaluate`.
+
+        Raises:
+            ValueError: as `fit`.
+        """
+        check_batches(x, batch_size or 32)
+        with kept_weights(self):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Symmetric contrastive loss of a batch of pairs, in float32; `y` is not needed."""
@@ -199,9 +213,3 @@ class CLIP(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
-
-
-def _check_inputs(x):
-    missing = [key for key in INPUTS if key not in x]
-    if missing:
-        raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")

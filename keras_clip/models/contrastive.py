@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import keras
 from keras import ops
 
+INPUTS = ("images", "token_ids")
 TOO_SMALL = (
     "The contrastive loss needs batches of at least 2 image-text pairs, since the other pairs of "
     "a batch are what a pair is told from: raise batch_size, or drop a last batch of 1."
@@ -47,19 +48,27 @@ def _check_pairs(logits):
 
 
 def check_batches(x, batch_size):
-    """Raise before training where it can be foreseen: no data, or arrays that leave a batch of 1.
+    """Raise beforehand what can be foreseen: no data, or arrays that leave a batch of 1.
 
     Raises:
-        ValueError: see `contrastive_loss`.
+        ValueError: a missing input, or see `contrastive_loss`.
     """
     if x is None:
-        raise ValueError('fit needs data: {"images": ..., "token_ids": ...}, or a dataset of it.')
+        raise ValueError('This needs data: {"images": ..., "token_ids": ...}, or a dataset of it.')
     if isinstance(x, dict):
+        check_inputs(x)
         images, texts = len(x["images"]), len(x["token_ids"])
         if images != texts:
             raise ValueError(f"There are {images} images but {texts} texts: training needs pairs.")
         if min(images, batch_size) < 2 or images % batch_size == 1:
             raise ValueError(TOO_SMALL)
+
+
+def check_inputs(x):
+    """Raise a ValueError where a dictionary of arrays lacks an input."""
+    missing = [key for key in INPUTS if key not in x]
+    if missing:
+        raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
 
 
 @contextmanager

@@ -10,12 +10,19 @@ STEM_CONVOLUTIONS = 3
 def resnet_graph(config):
     """Build the graph of a ModifiedResNet: (images, output (B, projection_dim)), symbolic.
 
+    It is never rematerialised: running statistics cannot leave a recomputed block.
+
     Args:
         config: ResNetConfig.
 
     Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), section 2.4;
     openai/CLIP `clip/model.py`, `ModifiedResNet`.
     """
+    with keras.RematScope(mode=None):
+        return _graph(config)
+
+
+def _graph(config):
     images = keras.Input((*config.image_size, 3), name="images")
     x = images
     for i in range(1, STEM_CONVOLUTIONS + 1):

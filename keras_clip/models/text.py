@@ -3,7 +3,7 @@
 import keras
 
 from keras_clip.layers import EndOfTextPooling, PositionEmbedding, TokenPooling
-from keras_clip.models.encoder import encode, project
+from keras_clip.models.encoder import encode, project, tower
 
 
 def text_tower(config, name="text"):
@@ -26,4 +26,4 @@ def text_tower(config, name="text"):
     else:
         end = config.end_token_id if config.pooling == "end_token" else None
         x = EndOfTextPooling(end, name="pooling")(x, token_ids)
-    return keras.Model(token_ids, project(x, config.projection_dim), name=name)
+    return tower(token_ids, project(x, config.projection_dim), name)

@@ -61,7 +61,8 @@ class ViT(keras.Model):
         config = ViTConfig.from_dict(config) if isinstance(config, dict) else config
         with policy_scope(dtype):
             images, outputs = vision_graph(config)
-            super().__init__(images, outputs, name=name, **kwargs)
+            with keras.RematScope(mode=None):  # its layers are rematerialised, not the whole
+                super().__init__(images, outputs, name=name, **kwargs)
             self(images)  # Keras exports to ONNX only what has been called
         self.config = config
 
