@@ -17,8 +17,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 BACKENDS = ("jax", "tensorflow", "torch")
 GFLOP = 2 * 2048**3 / 1e9
 TOWER_GFLOP = 8.82  # ViT-B/32's image tower, one picture (2 x multiply-adds)
-UNITS = {"image32": 32, "image1": 1, "text512": 512, "gemm": GFLOP}
-UNITS.update(dict.fromkeys(("direct64", "predict64", "embed64"), 64))
+UNITS = {"image32": 32, "image1": 1, "text512": 512}
+TABLES = {
+    "image32": ("Image tower, batch 32", "images/s"),
+    "image1": ("Image tower, batch 1", "images/s"),
+    "text512": ("Text tower, 512 captions", "texts/s"),
+}
+OWN_JOBS = ("gemm", "direct64", "predict64", "embed64")
 
 
 class Peer:
@@ -65,21 +70,16 @@ def start(only):
     return peers
 
 
-def measure(peers, rounds):
-    """Return {(peer, job): seconds of every round}, after one round of warming up."""
-    times = {(peer.name, job): [] for peer in peers for job in peer.jobs}
-    for job in UNITS:
-        # Half a minute of text a round is steady enough to be measured once.
-        for number in range((1 if job == "text512" else rounds) + 1):
-            for peer in peers:
-                if job not in peer.jobs:
-                    continue
-                seconds = peer.seconds(job)
-                if number:
-                    times[peer.name, job].append(seconds)
-                time.sleep(0.3)  # until idle threads stop spinning
-        print(f"measured {job}", file=sys.stderr, flush=True)
-    return times
+def measure(peers, job, rounds, times):
+    """Add {(peer, job): seconds of every round} to `times`, after one round of warming up."""
+    able = [peer for peer in peers if job in peer.jobs]
+    times.update({(peer.name, job): [] for peer in able})
+    for number in range(rounds + 1):
+        for peer in able:
+            seconds = peer.seconds(job)
+            if number:
+                times[peer.name, job].append(seconds)
+            time.sleep(0.3)  # until idle threads stop spinning
 
 
 def ratio(times, ours, theirs):
@@ -125,14 +125,17 @@ def main():
     parser.add_argument("--only", nargs="+", metavar="PEER", help="e.g. keras_clip open_clip")
     options = parser.parse_args()
     peers = start(options.only)
-    times = measure(peers, options.rounds)
+    rounds, times = options.rounds, {}
+    print(f"ViT-B/32, float32, {os.cpu_count()} cores, medians of {rounds} rounds")
+    for job, (title, unit) in TABLES.items():
+        # Half a minute of text a round is steady enough to be measured once.
+        measure(peers, job, 1 if job == "text512" else rounds, times)
+        print(f"\n### {title}\n\n{table(times, job, unit)}", flush=True)
+    for job in OWN_JOBS:
+        measure(peers, job, rounds, times)
     for peer in peers:
         peer.close()
-    print(f"ViT-B/32, float32, {os.cpu_count()} cores, medians of {options.rounds} rounds\n")
-    print("### Image tower, batch 32\n\n" + table(times, "image32", "images/s") + "\n")
-    print("### Image tower, batch 1\n\n" + table(times, "image1", "images/s") + "\n")
-    print("### Text tower, 512 captions\n\n" + table(times, "text512", "texts/s") + "\n")
-    print("### This package against its own limits\n\n" + own_table(times))
+    print("\n### This package against its own limits\n\n" + own_table(times))
 
 
 if __name__ == "__main__":
