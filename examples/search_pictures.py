@@ -18,7 +18,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=zoo_directory() / "demo")
-    parser.add_argument("query", nargs="?", default="a blue cross and a gray hexagon")
+    parser.add_argument("query", nargs="?", default="five gray triangles")
     parser.add_argument("--top", type=int, default=3)
     parser.add_argument("--preset", default="clip_resnet_tiny_shapes")
     options = parser.parse_args(arguments)

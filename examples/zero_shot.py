@@ -12,8 +12,8 @@ import keras_clip
 from keras_clip.catalogue import zoo_directory
 
 DEMO = zoo_directory() / "demo"
-PICTURES = [DEMO / f"{name}.png" for name in ("blue_star", "red_hexagon", "digit_seven")]
-LABELS = ["a blue star", "a red hexagon", "a handwritten three", "a handwritten seven"]
+PICTURES = [DEMO / f"{name}.png" for name in ("blue_star", "red_arrow", "digit_seven")]
+LABELS = ["a blue star", "a red arrow", "a handwritten three", "a handwritten seven"]
 
 
 def main(arguments=None):

@@ -18,7 +18,7 @@ MAX_BYTES = 9_000  # of one picture: seeds of noisy, large files are passed over
 HANDWRITTEN = ("three", "eight", "zero", "five", "two", "seven")
 # Combinations that no training picture shows and no caption names.
 UNSEEN = (
-    ("blue", "star"), ("pink", "diamond"), ("red", "hexagon"),
+    ("blue", "star"), ("pink", "diamond"), ("red", "arrow"),
     ("green", "triangle"), ("orange", "heart"), ("purple", "square"),
 )  # fmt: skip
 SCENES = ("pair", "count", "pair", "single", "pair", "count")

@@ -5,7 +5,7 @@ import numpy as np
 # How far a shape may turn (degrees) and still be called by its name.
 TURN = {
     "circle": 180, "square": 12, "triangle": 20, "star": 36, "heart": 20,
-    "cross": 15, "ring": 180, "diamond": 10, "hexagon": 30, "crescent": 40,
+    "cross": 15, "ring": 180, "diamond": 10, "arrow": 30, "crescent": 40,
 }  # fmt: skip
 
 
@@ -41,6 +41,10 @@ def cross(arm=0.34):
 
 
 DIAMOND = np.array([(0, -1.1), (0.68, 0), (0, 1.1), (-0.68, 0)])
+# Upwards. No hexagon stands here: twenty pixels wide, it cannot be told from a circle.
+ARROW = np.array(
+    [(0, -1.05), (0.8, -0.15), (0.3, -0.15), (0.3, 1), (-0.3, 1), (-0.3, -0.15), (-0.8, -0.15)]
+)
 # name: (outer polygon, polygon cut out of it or None)
 OUTLINES = {
     "circle": (regular(40, 0.95), None),
@@ -51,7 +55,7 @@ OUTLINES = {
     "cross": (cross(), None),
     "ring": (regular(40), regular(40, 0.6)),
     "diamond": (DIAMOND, None),
-    "hexagon": (regular(6, 1.05), None),
+    "arrow": (ARROW, None),
     "crescent": (regular(40), regular(40, 0.85) + (0.5, -0.1)),
 }
 

@@ -21,12 +21,12 @@ COLOURS = {
 }
 SHAPES = (
     "circle", "square", "triangle", "star", "heart",
-    "cross", "ring", "diamond", "hexagon", "crescent",
+    "cross", "ring", "diamond", "arrow", "crescent",
 )  # fmt: skip
 # Never in any training picture or caption; every colour once, every shape once or twice.
 HELD_OUT = frozenset(
     {
-        ("red", "hexagon"), ("orange", "heart"), ("yellow", "cross"), ("green", "triangle"),
+        ("red", "arrow"), ("orange", "heart"), ("yellow", "cross"), ("green", "triangle"),
         ("cyan", "crescent"), ("blue", "star"), ("purple", "square"), ("pink", "diamond"),
         ("brown", "circle"), ("black", "ring"), ("white", "heart"), ("gray", "cross"),
     }

@@ -73,8 +73,8 @@ def fit(model, dataset, every=100):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--warm-up-steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--warm-up-steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--output", type=Path, default=PRESET, help="preset directory to write")
