@@ -174,7 +174,7 @@ def test_embed_writes_pictures_and_texts(run, clip_preset, photos, tmp_path):
     code, out, _ = run(
         "embed", "--texts", "a cat", "dogs", "-o", output, "--preset", clip_preset
     )  # fmt: skip
-    assert code == 0 and "2 vectors of 16" in out.replace("\n", " ")
+    assert code == 0 and "2 vectors of 16" in " ".join(out.split())
     np.testing.assert_allclose(np.load(output), clip.embed_texts(["a cat", "dogs"]), atol=1e-6)
     assert [path.name for path in output.parent.iterdir()] == ["vectors.bin"]
 

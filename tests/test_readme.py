@@ -37,7 +37,7 @@ def test_snippets_and_commands_run(workplace, capsys):
     for text in blocks("python"):
         exec(compile(text, "README.md", "exec"), names)
     assert names["probabilities"].argmax(axis=1).tolist() == [2, 0]
-    assert names["best"] == "pictures/red_hexagon.png"
+    assert names["best"] == "pictures/red_arrow.png"
     assert names["outputs"]["logits"].shape == (3, 2)
     commands = [line for text in blocks("sh") for line in text.splitlines() if "keras-clip" in line]
     assert len(commands) >= 6

@@ -172,6 +172,7 @@ def test_no_data(model):
     assert usable(model)
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 @pytest.mark.parametrize("key", ["images", "token_ids"])
 def test_an_input_is_missing(model, key):
     with pytest.raises(ValueError, match=key):
@@ -182,6 +183,7 @@ def test_an_input_is_missing(model, key):
     assert usable(model)
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 def test_images_alone(model):
     with pytest.raises(ValueError):
         model.fit(tiny_images(4), verbose=0)

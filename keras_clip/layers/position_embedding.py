@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
@@ -68,10 +69,13 @@ class PositionEmbedding(keras.layers.Layer):
         )
 
     def call(self, x):
-        self._check(x.shape[1])
-        if len(self.grid_size) == 1 and x.shape[1] != self.length:
-            return x + self.embeddings[: keras.ops.shape(x)[1]]
-        return x + self.embeddings
+        length = x.shape[1] if isinstance(x.shape[1], int) else None  # JAX exports with symbols
+        self._check(length)
+        if length == self.length or len(self.grid_size) > 1:
+            return x + self.embeddings
+        if length is not None:
+            return x + self.embeddings[:length]
+        return x + ops.take(self.embeddings, ops.arange(ops.shape(x)[1]), axis=0)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -71,6 +71,16 @@ def check_inputs(x):
         raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
 
 
+def _state(model):
+    """All that changes while a model trains: weights, the optimizer's variables, metrics."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return model.variables
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    return [*model.variables, *optimizer.variables, *model.metrics_variables]
+
+
 @contextmanager
 def kept_weights(model):
     """Leave a model with its weights when training stops with an error.
@@ -79,7 +89,7 @@ def kept_weights(model):
     them empty. Holding the old arrays costs no memory, since each step donates them.
     """
     jax = keras.backend.backend() == "jax"
-    held = [(variable, variable.value) for variable in model.variables] if jax else []
+    held = [(variable, variable.value) for variable in _state(model)] if jax else []
     try:
         yield
     except BaseException as error:
