@@ -129,6 +129,24 @@ def test_dtype(dtype):
     assert ViT.from_config(model.get_config()).get_layer("block_1").compute_dtype in dtype
 
 
+@pytest.mark.parametrize("dtype", [None, "mixed_bfloat16"])
+def test_predict_is_the_call(dtype):
+    model = tiny_vit(dtype)
+    images = tiny_images(5)
+    expected = model.predict_on_batch(images)
+    for size in (2, 32, None):
+        got = model.predict(images, batch_size=size, verbose=0)
+        assert got.dtype == expected.dtype and got.shape == expected.shape
+        tolerance = 1e-6 if dtype is None else 0.05
+        np.testing.assert_allclose(
+            got.astype("float32"), expected.astype("float32"), atol=tolerance
+        )
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_predict_begin=seen.append)
+    assert model.predict(images, verbose=0, callbacks=[callback]).shape == expected.shape
+    assert len(seen) == 1
+
+
 def test_features_are_ordinary_keras():
     model = tiny_vit()
     names = ["patch_embedding", "block_0", "block_1", "norm"]

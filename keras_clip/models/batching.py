@@ -31,14 +31,14 @@ def track(items, description, progress=None):
 
 
 def run_batch(model, rows, batch_size):
-    """Compute one batch in the compiled graph: (b, ...) -> (b, dim) float32 NumPy.
+    """Compute one batch in the compiled graph: (b, ...) -> (b, ...) NumPy.
 
     A short batch is filled up to `batch_size`, so that it needs no compilation of its own.
     """
     missing = batch_size - len(rows)
     if missing:
         rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-    output = np.asarray(model.predict_on_batch(rows), dtype="float32")
+    output = np.asarray(model.predict_on_batch(rows))
     return output[: batch_size - missing]
 
 

@@ -13,10 +13,10 @@ from keras_clip.models.contrastive import (
     contrastive_loss,
     kept_weights,
 )
-from keras_clip.models.encoder import tower
 from keras_clip.models.policy import policy_scope
 from keras_clip.models.resnet import resnet_graph
 from keras_clip.models.text import text_tower
+from keras_clip.models.tower import make_tower
 from keras_clip.models.vit import vision_graph
 from keras_clip.preprocessing.images import ImageProcessor
 
@@ -44,7 +44,7 @@ class CLIP(keras.Model):
         with policy_scope(dtype):
             resnet = isinstance(config.vision, ResNetConfig)
             graph = resnet_graph if resnet else vision_graph
-            vision = tower(*graph(config.vision), name="vision")
+            vision = make_tower(*graph(config.vision), name="vision")
             text = text_tower(config.text)
             images = keras.Input((*config.vision.image_size, 3), name="images")
             token_ids = keras.Input((None,), dtype="int32", name="token_ids")

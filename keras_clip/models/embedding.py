@@ -31,7 +31,8 @@ def embed_rows(tower, rows, batch_size=32, progress=None, prepare=np.asarray):
         raise ValueError("There is nothing to embed: the list is empty.")
     size = min(batch_size, len(rows))
     parts = track(batches(rows, size), "Embedding", progress)
-    return unit_rows(np.concatenate([run_batch(tower, prepare(part), size) for part in parts]))
+    rows = np.concatenate([run_batch(tower, prepare(part), size) for part in parts])
+    return unit_rows(rows.astype("float32"))
 
 
 def embed_texts(tower, config, token_ids, batch_size=64, progress=None):

@@ -30,12 +30,6 @@ def encode(x, config, causal=False):
     return LayerNorm(config.epsilon, name="norm")(x)
 
 
-def tower(inputs, outputs, name):
-    """Make a Functional model that leaves it to its layers to be rematerialised."""
-    with keras.RematScope(mode=None):
-        return keras.Model(inputs, outputs, name=name)
-
-
 def project(x, dim):
     """Project pooled tokens to the shared space, without a bias: (B, D) -> (B, dim)."""
     return keras.layers.Dense(dim, use_bias=False, name="projection")(x)

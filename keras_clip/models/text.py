@@ -3,7 +3,8 @@
 import keras
 
 from keras_clip.layers import EndOfTextPooling, PositionEmbedding, TokenPooling
-from keras_clip.models.encoder import encode, project, tower
+from keras_clip.models.encoder import encode, project
+from keras_clip.models.tower import make_tower
 
 
 def text_tower(config, name="text"):
@@ -26,4 +27,4 @@ def text_tower(config, name="text"):
     else:
         end = config.end_token_id if config.pooling == "end_token" else None
         x = EndOfTextPooling(end, name="pooling")(x, token_ids)
-    return tower(token_ids, project(x, config.projection_dim), name)
+    return make_tower(token_ids, project(x, config.projection_dim), name)

@@ -7,6 +7,7 @@ from keras_clip.models import preset_directory
 from keras_clip.models.config import ViTConfig
 from keras_clip.models.encoder import encode, project
 from keras_clip.models.policy import policy_scope
+from keras_clip.models.tower import Tower
 from keras_clip.preprocessing.images import ImageProcessor
 
 
@@ -43,7 +44,7 @@ def vision_graph(config):
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class ViT(keras.Model):
+class ViT(Tower):
     """A vision transformer: images (B, H, W, 3), float, normalised -> see `vision_graph`.
 
     Every intermediate is ordinary Keras:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_clip.layers import UnitNorm
+from keras_clip.models.tower import make_tower
 
 
 def check_prompts(labels, templates):
@@ -62,6 +63,6 @@ def zero_shot_classifier(vision, weights, scale, activation="softmax"):
     x = head(x)
     head.kernel.assign(scale * weights.T)
     x = keras.layers.Activation(activation or "linear", name="predictions", dtype="float32")(x)
-    classifier = keras.Model(vision.input, x, name="zero_shot_classifier")
+    classifier = make_tower(vision.input, x, name="zero_shot_classifier")
     classifier(vision.input)  # Keras exports to ONNX only what has been called
     return classifier
