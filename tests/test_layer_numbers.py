@@ -6,6 +6,7 @@ import pytest
 
 from keras_clip import layers
 from keras_clip.layers.activations import get_activation
+from keras_clip.layers.dense import linear
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -52,6 +53,16 @@ def test_patch_embedding_is_a_convolution(patch, bias):
         stride=layer.patch_size,
     )
     near(layer(images), expected.flatten(2).permute(0, 2, 1))
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_with_and_without_gradients(gradients, bias):
+    x, kernel, shift = random(2, 3, 8), random(8, 5), random(5) if bias else None
+    expected = x.astype("float64") @ kernel + (0 if shift is None else shift)
+    with torch.set_grad_enabled(gradients):
+        near(linear(keras.ops.convert_to_tensor(x), kernel, shift), expected, 1e-6)
+        assert linear(keras.ops.convert_to_tensor(x[:0]), kernel, shift).shape == (0, 3, 5)
 
 
 def copy_attention(source, target):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.dense import linear
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
 class PatchEmbedding(keras.layers.Layer):
@@ -63,8 +65,7 @@ class PatchEmbedding(keras.layers.Layer):
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         x = ops.reshape(x, (-1, gh * gw, ph * pw * channels))
         kernel = ops.reshape(self.kernel, (ph * pw * channels, self.hidden_dim))
-        x = ops.matmul(x, kernel)
-        return x + self.bias if self.use_bias else x
+        return linear(x, kernel, self.bias if self.use_bias else None)
 
     def compute_output_shape(self, input_shape):
         gh, gw = self._grid(input_shape)
