@@ -1,6 +1,6 @@
 """Activations by the names that checkpoints use."""
 
-from keras import ops
+from keras import backend, ops
 
 
 def quick_gelu(x):
@@ -8,6 +8,11 @@ def quick_gelu(x):
 
     Source: openai/CLIP `clip/model.py`, `QuickGELU`.
     """
+    if backend.backend() == "torch":
+        import torch
+
+        if not torch.is_grad_enabled():  # fresh memory costs eager torch more than the sums do
+            return (1.702 * x).sigmoid_().mul_(x)
     return x * ops.sigmoid(1.702 * x)
 
 
