@@ -1,6 +1,6 @@
 """Time and memory of loading a CLIP of real size, with random weights, against the peers.
 
-python benchmarks/loading.py [--models base large] [--backends jax torch] [--repeats 3]
+python benchmarks/loading.py [--models base large] [--backends jax torch] [--repeats 5]
 
 Every row is the best of some fresh processes: seconds from the call to the model that is ready, and
 the peak of memory above what the imports took, as a multiple of the model's float32 size.
@@ -109,26 +109,23 @@ def weight_shapes(preset):
     return {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
 
 
-def measure(name, path, size, backend, repeats):
-    """Best (seconds, multiple of the model's size) of fresh processes, or None where it fails."""
+def measure(name, path, size, backend):
+    """(seconds, peak as a multiple of the model's size) of a fresh process; None if it fails."""
     imports, load, _ = JOBS[name]
     script = START + imports + MEASURE.format(load=load)
     here = os.path.dirname(os.path.abspath(__file__))
     places = [here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")]
     environment = {"PYTHONPATH": os.pathsep.join(places), "HF_HUB_OFFLINE": "1"}
-    results = []
-    for _ in range(repeats):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", script, str(path), str(size)],
-            env={**os.environ, **environment, "KERAS_BACKEND": backend},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            print(f"{name.strip()} cannot run: {done.stderr.splitlines()[-1]}", file=sys.stderr)
-            return None
-        results.append(json.loads(done.stdout.splitlines()[-1]))
-    return [min(column) for column in zip(*results, strict=True)]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(path), str(size)],
+        env={**os.environ, **environment, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        print(f"{name.strip()} cannot run: {done.stderr.splitlines()[-1]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main():
@@ -136,19 +133,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=PRESETS, default=["base"])
     parser.add_argument("--backends", nargs="+", default=["jax", "tensorflow", "torch"])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     print("| model | layout | loader | backend | seconds | peak memory / float32 size |")
     print("|---|---|---|---|---|---|")
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
             paths, size = write_random(PRESETS[model], Path(folder))
-            for name, (_, _, layout) in JOBS.items():
-                ours = name.startswith("keras-clip")
-                for backend in options.backends if ours else ["torch"]:
-                    found = measure(name, paths[layout], size, backend, options.repeats)
-                    if found:
-                        seconds, peak = found
+            for layout in paths:
+                rows = [
+                    (name, backend)
+                    for name, job in JOBS.items()
+                    if job[2] == layout
+                    for backend in (
+                        options.backends if name.startswith("keras-clip") else ["torch"]
+                    )
+                ]
+                found = {row: [] for row in rows}
+                for _ in range(options.repeats):  # in turn, so that all meet the same machine
+                    for name, backend in rows:
+                        found[name, backend].append(measure(name, paths[layout], size, backend))
+                for (name, backend), results in found.items():
+                    if None not in results:
+                        seconds, peak = (min(column) for column in zip(*results, strict=True))
                         cells = (model, layout, name.strip(), backend)
                         print(f"| {' | '.join(cells)} | {seconds:.2f} | {peak:.2f} |", flush=True)
 

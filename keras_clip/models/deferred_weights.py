@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import keras
 
 _LOCK = threading.RLock()
+_TENSORFLOW_ALIGNMENT = 64  # bytes
 
 
 class _Loaded:
@@ -16,8 +17,26 @@ class _Loaded:
 
     def __call__(self, shape, dtype=None):
         value, self.value = self.value, None
-        # Asked before there is a value, it stands in a symbolic call, where zeros cost nothing.
-        return keras.ops.zeros(shape, dtype) if value is None else value
+        if value is None:  # it stands in a symbolic call, where zeros cost nothing
+            return keras.ops.zeros(shape, dtype)
+        return _tensor(value, dtype)
+
+
+def _tensor(array, dtype):
+    """The backend's tensor in the array's own memory where it can be, which Keras would copy."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.from_numpy(array)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.device_put(array)
+    if not array.flags.c_contiguous or array.ctypes.data % _TENSORFLOW_ALIGNMENT:
+        return array  # TensorFlow would take it, and abort the process at the first sum
+    import tensorflow as tf
+
+    return tf.cast(tf.experimental.dlpack.from_dlpack(array.__dlpack__()), dtype)
 
 
 class _Slot:
