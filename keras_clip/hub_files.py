@@ -165,6 +165,6 @@ def _clear_error(source, error):
             return DownloadError(f"{source} cannot be fetched: {reason}.")
     first = next(iter(str(error).splitlines()), "")
     return DownloadError(
-        f"{source} cannot be fetched: {type(error).__name__}: {first} Check the network and call "
-        "again; what has arrived is kept."
+        f"{source} cannot be fetched: {type(error).__name__}: {first.rstrip('.')}. Check the "
+        "network and call again; what has arrived is kept."
     )
