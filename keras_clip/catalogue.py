@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 BUNDLED = "bundled:"
+BUNDLED_PRESET = "clip_resnet_tiny_shapes"
 
 
 def zoo_directory():

@@ -5,7 +5,8 @@ import os
 import sys
 
 from keras_clip.backend import choose_backend_or_exit
-from keras_clip.command.arguments import BUNDLED_PRESET, build_parser
+from keras_clip.catalogue import BUNDLED_PRESET
+from keras_clip.command.arguments import build_parser
 
 
 def main(arguments=None):

@@ -2,10 +2,10 @@
 
 import argparse
 
+from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.version import __version__
 
 PRESET = "clip_vit_base_patch32_openai"
-BUNDLED_PRESET = "clip_resnet_tiny_shapes"
 _PRESET_HELP = (
     "a name from `keras-clip list`, hf://org/repo[@revision], an http(s) URL, or the path of a "
     "file or directory (default: %(default)s)"

@@ -6,9 +6,8 @@ from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
 from keras_clip.models import zero_shot
 from keras_clip.models.clip import CLIP
+from keras_clip.models.zero_shot import TEMPLATE
 from keras_clip.presets import from_preset
-
-TEMPLATE = "a photo of a {}."
 
 
 def classify(paths, labels, templates=(), preset=None, top=5):
@@ -17,7 +16,7 @@ def classify(paths, labels, templates=(), preset=None, top=5):
     Args:
         paths: list of paths of pictures.
         labels: list of str; empty for a ViT, which has its own.
-        templates: list of str with `{}`; none: TEMPLATE.
+        templates: list of str with `{}`; none: "a photo of a {}."
         preset: whatever `from_preset` takes.
         top: how many answers a picture.
 
@@ -28,13 +27,14 @@ def classify(paths, labels, templates=(), preset=None, top=5):
     Raises:
         ValueError: labels for a ViT, or none for a CLIP; or what the model says of them.
     """
+    templates = list(templates)
     if labels:
-        zero_shot.check_prompts(labels, list(templates) or TEMPLATE)  # before minutes of loading
+        zero_shot.check_prompts(labels, templates or TEMPLATE)  # before minutes of loading
     model = from_preset(preset)
     if isinstance(model, CLIP):
         if not labels:
             raise ValueError(f"{preset} is a CLIP: give it the answers to choose from, --labels.")
-        shares = label_shares(model, paths, labels, list(templates) or [TEMPLATE])
+        shares = label_shares(model, paths, labels, templates or TEMPLATE)
     else:
         if labels or templates:
             raise ValueError(f"{preset} has a trained head and takes no labels or templates.")

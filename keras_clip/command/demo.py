@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_clip.catalogue import preset_info, zoo_directory
+from keras_clip.catalogue import BUNDLED, BUNDLED_PRESET, preset_info, zoo_directory
 from keras_clip.command import terminal
 from keras_clip.command.classify import label_shares, ranked
 from keras_clip.presets import from_preset
 
-PRESET = "clip_resnet_tiny_shapes"
 TOP = 3
 
 
-def demo(preset=PRESET):
+def demo(preset=BUNDLED_PRESET):
     """Ask a CLIP what is in the demo's pictures, then which text belongs to which scene.
 
     Args:
@@ -142,6 +141,6 @@ def _picture(console, path, columns):
 
 def _known_offline(preset):
     try:
-        return preset_info(preset)["source"].startswith("bundled:")
+        return preset_info(preset)["source"].startswith(BUNDLED)
     except ValueError:
         return False

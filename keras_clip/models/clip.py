@@ -122,7 +122,7 @@ class CLIP(keras.Model):
         tower = self.get_layer("text")
         return embedding.embed_texts(tower, self.config.text, token_ids, batch_size, progress)
 
-    def zero_shot_classifier(self, labels, templates="a photo of a {}.", activation="softmax"):
+    def zero_shot_classifier(self, labels, templates=zero_shot.TEMPLATE, activation="softmax"):
         """Make a Keras classifier from class names: pixels (B, H, W, 3) -> (B, classes).
 
         The image tower is shared with this model, so fine-tuning the classifier moves both.

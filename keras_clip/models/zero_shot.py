@@ -6,6 +6,8 @@ import numpy as np
 from keras_clip.layers import UnitNorm
 from keras_clip.models.tower import make_tower
 
+TEMPLATE = "a photo of a {}."
+
 
 def check_prompts(labels, templates):
     """Return (labels, templates) as lists of strings.
@@ -24,7 +26,7 @@ def check_prompts(labels, templates):
         raise ValueError(f"These labels are given more than once: {repeated}.")
     templates = [templates] if isinstance(templates, str) else list(templates)
     if not templates:
-        raise ValueError("templates is empty: give at least one, such as 'a photo of a {}.'.")
+        raise ValueError(f"templates is empty: give at least one, such as {TEMPLATE!r}.")
     for template in templates:
         if not isinstance(template, str) or "{}" not in template:
             raise ValueError(f"The template {template!r} has no {{}} where the label goes.")
