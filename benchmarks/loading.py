@@ -76,7 +76,7 @@ def write_random(preset, folder):
     from keras_clip.convert import table, write_safetensors, write_torch_zip
 
     info = preset_info(preset)
-    built = presets.FAMILIES["clip"][0].from_dict(info["config"]).to_dict()
+    built = presets.FAMILIES["clip"][0](info["config"]).to_dict()
     random = np.random.default_rng(0)
 
     def draw(shape):

@@ -8,13 +8,13 @@ from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
 
 _PLACES = {
-    "CLIP": "models.clip", "CLIPConfig": "models.config", "ResNetConfig": "models.config",
-    "TextConfig": "models.config", "ViT": "models.vit", "ViTConfig": "models.config",
-    "CLIPTokenizer": "preprocessing.tokenizer", "ImageConfig": "preprocessing.image_config",
-    "ImagePreprocessing": "preprocessing.image_layer", "ImageError": "preprocessing.image_files",
+    "CLIP": "models.clip", "ViT": "models.vit", "from_preset": "presets", "UploadError": "upload",
+    "CLIPConfig": "models.config", "TextConfig": "models.config", "DownloadError": "url_files",
+    "ResNetConfig": "models.config", "ViTConfig": "models.config", "export_checkpoint": "exporting",
+    "CLIPTokenizer": "preprocessing.tokenizer", "ImageError": "preprocessing.image_files",
+    "ImageConfig": "preprocessing.image_config", "ImagePreprocessing": "preprocessing.image_layer",
     "ImageProcessor": "preprocessing.images", "CheckpointError": "convert.errors",
-    "DownloadError": "url_files", "export_checkpoint": "exporting", "from_preset": "presets",
-    "list_presets": "catalogue", "preset_info": "catalogue",
+    "list_presets": "catalogue", "preset_info": "catalogue", "upload_preset": "upload",
 }  # fmt: skip
 __all__ = ["__version__", "layers", *_PLACES]
 _REGISTERING = ("layers", "models.clip", "models.vit", "preprocessing.image_layer")

@@ -67,6 +67,14 @@ def _info(options):
     _print(options, listing.preset_info(options.name), listing.show_preset)
 
 
+def _inspect(options):
+    choose_backend_or_exit()
+    from keras_clip.command import inspect, inspection
+
+    report = inspect.inspect(options.source)
+    _print(options, report, lambda found: inspection.show_inspected(found, options.all))
+
+
 def _classify(options):
     choose_backend_or_exit()
     from keras_clip.command import classify, pictures
@@ -126,6 +134,7 @@ def _demo(options):
 _RUNS = {
     "list": _list,
     "info": _info,
+    "inspect": _inspect,
     "classify": _classify,
     "embed": _embed,
     "convert": _convert,

@@ -10,24 +10,54 @@ from types import SimpleNamespace
 
 import keras
 
-from keras_clip.convert import google_vit, huggingface_clip, huggingface_vit, openai
-from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert import (
+    google_vit,
+    huggingface_clip,
+    huggingface_clip_classifier,
+    huggingface_deit,
+    huggingface_dinov2,
+    huggingface_siglip,
+    huggingface_siglip2,
+    huggingface_vit,
+    open_clip,
+    open_clip_siglip,
+    openai,
+    timm_vit,
+)
+from keras_clip.convert.errors import CheckpointError, OtherKindError
 from keras_clip.convert.table import write
 from keras_clip.convert.write import write_npz, write_safetensors, write_torch_zip
-from keras_clip.models.clip import CLIP
 from keras_clip.models.weights import named_weights
 
+# The layouts of each format, in the order in which they are tried.
 FORMATS = {
-    "huggingface": {"clip": huggingface_clip, "vit": huggingface_vit},
-    "openai": {"clip": openai},
-    "google": {"vit": google_vit},
+    "huggingface": {
+        "clip": (huggingface_clip, huggingface_siglip, huggingface_siglip2),
+        "vit": (
+            huggingface_vit,
+            huggingface_deit,
+            huggingface_dinov2,
+            huggingface_clip_classifier,
+        ),
+    },
+    "open_clip": {"clip": (open_clip, open_clip_siglip)},
+    "openai": {"clip": (openai,)},
+    "google": {"vit": (google_vit,)},
+    "timm": {"vit": (timm_vit,)},
 }
 # What training, later resizing or the user's own pictures need, not the numbers of the model.
 _FREE = {
     *("dropout_rate", "stochastic_depth_rate", "layer_scale", "initial_scale", "max_scale"),
-    *("position_resize", "pad_token_id", "labels", "head_activation", "crop", "color"),
+    *("position_resize", "pad_token_id", "labels", "head_activation"),
+    *("crop", "crop_fraction", "color"),
 }
 _SHARD_BYTES = 5 * 10**9
+# Formats that are directories: their file of weights, and the bytes beyond which it is split.
+_DIRECTORIES = {
+    "huggingface": ("model.safetensors", _SHARD_BYTES),
+    "open_clip": ("open_clip_model.safetensors", None),
+    "timm": ("model.safetensors", None),
+}
 
 
 def export_checkpoint(model, path, format="huggingface", dtype=None):
@@ -37,11 +67,14 @@ def export_checkpoint(model, path, format="huggingface", dtype=None):
     that they cannot express is an error, never other numbers.
 
     Args:
-        model: CLIP or ViT.
+        model: CLIP or ViT; one tower of a CLIP goes into a `keras_clip` preset only.
         path: `huggingface`: a directory, created, with config.json, model.safetensors,
-            preprocessor_config.json and the tokenizer if there is one. `openai`: a file, such as
-            `clip.pt`. `google`: a file, such as `vit.npz`. `keras_clip`: a preset's directory.
-        format: `huggingface`, `openai` (CLIP), `google` (ViT), or `keras_clip`.
+            preprocessor_config.json and the tokenizer if there is one. `open_clip`: a directory,
+            with open_clip_config.json and open_clip_model.safetensors. `openai`: a file, such as
+            `clip.pt`. `google`: a file, such as `vit.npz`. `timm`: a directory, with config.json
+            and model.safetensors. `keras_clip`: a preset's directory.
+        format: `huggingface`, `open_clip` (CLIP), `openai` (CLIP), `google` (ViT), `timm` (ViT),
+            or `keras_clip`.
         dtype: str. Store weights as e.g. `float16`; None: as they are. OpenAI's layout keeps
             norms and embeddings in float32, as the official files do.
 
@@ -53,31 +86,40 @@ def export_checkpoint(model, path, format="huggingface", dtype=None):
     if format == "keras_clip":
         model.save_to_preset(path, dtype=dtype)
         return
-    family = "clip" if isinstance(model, CLIP) else "vit"
+    family = model.FAMILY
     if family not in FORMATS.get(format, {}):
         possible = [name for name, families in FORMATS.items() if family in families]
         raise ValueError(
             f"A {family} is written as {[*possible, 'keras_clip']}, not as {format!r}."
         )
-    if format == "huggingface" and path.is_file():
-        raise ValueError(f"{path} is a file; the huggingface format is a directory.")
-    if format != "huggingface" and path.is_dir():
+    if format in _DIRECTORIES and path.is_file():
+        raise ValueError(f"{path} is a file; the {format} format is a directory.")
+    if format not in _DIRECTORIES and path.is_dir():
         raise ValueError(f"{path} is a directory; the {format} format is a file: add its name.")
-    dialect = FORMATS[format][family]
-    config = model.config.to_dict()
-    weights = named_weights(model)
-    try:
-        table = dialect.table(config)
-        tensors = write(table, {n: partial(_array, v) for n, v in weights.items()}, dtype)
-        files = dialect.config_to(config)
-        _check_read_back(model.config, dialect, table, weights, files)
-    except CheckpointError as error:
-        raise CheckpointError(f"This model cannot be written as {format}: {error}") from None
+    tensors, files = _expressed(model, format, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if format == "huggingface":
-        _write_directory(path, tensors, files, getattr(model, "_tokenizer", None))
+    if format in _DIRECTORIES:
+        weights_file = partial(_write_weights, *_DIRECTORIES[format], tensors)
+        _write_directory(path, weights_file, files, model._tokenizer)
     else:
         {"openai": write_torch_zip, "google": write_npz}[format](path, tensors)
+
+
+def _expressed(model, format, dtype):
+    """The tensors and JSON files of the first layout that can express the model."""
+    config, weights, errors = model.config.to_dict(), named_weights(model), []
+    for dialect in FORMATS[format][model.FAMILY]:
+        try:
+            table = dialect.table(config)
+            tensors = write(table, {n: partial(_array, v) for n, v in weights.items()}, dtype)
+            files = dialect.config_to(config)
+            _check_read_back(model.config, dialect, table, weights, files)
+        except CheckpointError as error:
+            errors.append(error)
+        else:
+            return tensors, files
+    nearest = min(errors, key=lambda e: (isinstance(e, OtherKindError), str(e).count("\n")))
+    raise CheckpointError(f"This model cannot be written as {format}: {nearest}")
 
 
 def _array(variable):
@@ -91,11 +133,10 @@ def _check_read_back(config, dialect, table, weights, files):
         for row in table.rows
     }
     # The files are read as they are stored: tuples become lists, keys become text.
-    described = (
-        json.loads(json.dumps(files.get(name)))
-        for name in ("config.json", "preprocessor_config.json")
-    )
-    back = type(config).from_dict(dialect.config_from(stored, *described))
+    files = json.loads(json.dumps(files))
+    preprocessor = files.pop("preprocessor_config.json", None)
+    (described,) = files.values() or (None,)
+    back = type(config).from_dict(dialect.config_from(stored, described, preprocessor))
     ours, theirs = _flat(config.to_dict()), _flat(back.to_dict())
     lines = [
         f"\n  {name}={ours.get(name)!r} would be read as {theirs.get(name)!r}"
@@ -122,13 +163,16 @@ def _flat(values, prefix=""):
     return flat
 
 
-def _write_directory(path, tensors, files, tokenizer):
-    """Write transformers' files beside the directory, then move them into it."""
+def _write_weights(name, shard_bytes, tensors, directory):
+    # transformers asks for this mark.
+    write_safetensors(directory / name, tensors, {"format": "pt"}, shard_bytes)
+
+
+def _write_directory(path, write_weights, files, tokenizer):
+    """Write all files beside the directory, then move them into it."""
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        # transformers asks for this mark.
-        marks = {"format": "pt"}
-        write_safetensors(part / "model.safetensors", tensors, marks, _SHARD_BYTES)
+        write_weights(part)
         for name, content in files.items():
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             (part / name).write_text(text, "utf-8")

@@ -16,6 +16,8 @@ WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
+    "model.weights.h5",
+    "model.weights.json",
 )
 BESIDE = (
     "config.json",
@@ -26,6 +28,8 @@ BESIDE = (
     "vocab.json",
     "merges.txt",
     "bpe_*.txt.gz",
+    "image_converter.json",
+    "assets/tokenizer/*",
 )
 HUB = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<first>refs/(pr|convert)/\w+|[^/@]+))?"
@@ -47,6 +51,8 @@ def needed_files(names, prefer=""):
     if weights and weights.endswith(".index.json"):
         stem, kind = weights.removesuffix(".index.json").rsplit(".", 1)
         wanted += fnmatch.filter(names, f"{stem}-*-of-*.{kind}")
+    if weights == "model.weights.json":
+        wanted += fnmatch.filter(names, "model_*.weights.h5")
     return [*wanted, weights] if weights else wanted
 
 

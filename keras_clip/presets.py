@@ -2,6 +2,7 @@
 
 import functools
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
@@ -12,16 +13,28 @@ from keras_clip.download import fetch, is_remote
 from keras_clip.hub_files import WEIGHTS, pick_weights
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
-from keras_clip.models.config import CLIPConfig, ViTConfig
+from keras_clip.models.config import CLIPConfig, Config, TextConfig, ViTConfig, vision_config
 from keras_clip.models.deferred_weights import deferred_weights
-from keras_clip.models.policy import policy_scope
-from keras_clip.models.preset_description import check_native, is_native, read_json
+from keras_clip.models.preset_description import check_native, is_native, read_description
+from keras_clip.models.preset_model import Tokenized
 from keras_clip.models.preset_tokenizer import pick_tokenizer
 from keras_clip.models.resize import position_adaptation
+from keras_clip.models.towers import TextTower, VisionTower
 from keras_clip.models.vit import ViT
 from keras_clip.models.weights import named_weights
 
-FAMILIES = {"clip": (CLIPConfig, CLIP), "vit": (ViTConfig, ViT)}
+# How a configuration is built from a dictionary, and a model from a configuration.
+FAMILIES = {
+    "clip": (CLIPConfig.from_dict, CLIP),
+    "siglip": (CLIPConfig.from_dict, CLIP),
+    "clip_vision": (vision_config, VisionTower),
+    "clip_text": (TextConfig.from_dict, TextTower),
+    "vit": (ViTConfig.from_dict, ViT),
+    "deit": (ViTConfig.from_dict, ViT),
+    "dinov2": (ViTConfig.from_dict, ViT),
+}
+HEADS = ("head", "head_distillation")
+TOWERS = {"vision": "clip_vision", "text": "clip_text"}
 TABLES = DIALECTS
 
 
@@ -32,6 +45,8 @@ def from_preset(
     image_size=None,
     num_classes=None,
     tokenizer=None,
+    tower=None,
+    config=None,
     **config_overrides,
 ):
     """Load a model: a CLIP or a ViT, a `keras.Model` on whichever backend Keras runs.
@@ -48,6 +63,9 @@ def from_preset(
             freshly initialised head; 0 drops it, and the output is the token sequence.
         tokenizer: CLIPTokenizer, or where its vocabulary is: path, `hf://org/repo/file` or URL.
             None: the vocabulary that comes with the weights.
+        tower: `vision` or `text`: only this part of a CLIP is read and built.
+        config: what stands in the config.json or open_clip_config.json that belongs to a bare
+            file: a dictionary, or the path of such a file.
         **config_overrides: fields of the configuration; `vision` and `text` of a CLIP take
             dictionaries of the fields to change.
 
@@ -60,17 +78,16 @@ def from_preset(
     changes = (image_size, num_classes, config_overrides)
     entry = zoo().get(source)
     if entry and not load_weights and "config" in entry:
-        config = changed(_config(entry["family"], entry["config"], source), *changes)
-        return _build(entry["family"], config, dtype, tokenizer, [])
+        plan = _Plan(entry["family"], _config(entry["family"], entry["config"], source), Table(()))
+        return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
     path = _on_disk(source, entry)
     folder, file = _places(path, entry)
     with open_checkpoint(file) as checkpoint:
-        family, stored, table = _identify(checkpoint, folder, entry)
-        wanted = changed(stored, *changes)
-        beside = [folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)]
-        beside += [entry.get("tokenizer")] if entry else []
-        build = functools.partial(_build, family, wanted, dtype, tokenizer, beside)
-        return _load(build, stored, wanted, table, checkpoint) if load_weights else build()
+        plan = _identify(checkpoint, folder, entry, config).change(*changes).only(tower)
+        build = functools.partial(
+            plan.build, dtype, tokenizer, _tokenizer_places(path, folder, entry)
+        )
+        return plan.load(build, checkpoint) if load_weights else build()
 
 
 def _on_disk(source, entry):
@@ -102,17 +119,20 @@ def _places(path, entry):
     return path, path / name if name else path
 
 
-def _identify(checkpoint, folder, entry):
-    """(family, configuration as stored, table) of a checkpoint."""
-    described, preprocessor = (
-        read_json(folder / name) if folder else None
-        for name in ("config.json", "preprocessor_config.json")
-    )
+def _tokenizer_places(path, folder, entry):
+    """Where the tokenizer of a checkpoint may be, the likeliest first."""
+    beside = [folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)]
+    return [*beside, *([entry.get("tokenizer")] if entry else [])]
+
+
+def _identify(checkpoint, folder, entry, config=None):
+    """The plan of a checkpoint, from what stands beside it and its own names."""
+    described, preprocessor = read_description(folder, config)
     if is_native(described):
         where = folder / "config.json"
         check_native(described, FAMILIES, where)
         config = _config(described["family"], described["config"], where)
-        return described["family"], config, Table(tuple(Row(n, n) for n in checkpoint))
+        return _Plan(described["family"], config, Table(tuple(Row(n, n) for n in checkpoint)))
     if entry:
         dialect = TABLES[entry["table"]]
         config = _config(entry["family"], _with_labels(entry, described), entry["source"])
@@ -120,18 +140,17 @@ def _identify(checkpoint, folder, entry):
         name, dialect = find_dialect(checkpoint, described)
         if name == "openai" and checkpoint.path.name.startswith("open_clip"):
             raise CheckpointError(
-                f"{checkpoint.path}: OpenCLIP's layout is not read yet: its open_clip_config.json "
-                "says what its tensors do not. Use a preset of keras_clip.list_presets('clip'), or "
-                "the model in the layout of transformers."
+                f"{checkpoint.path}: no open_clip_config.json is beside it, which says what its "
+                "tensors do not, such as the activation: give it, as config=path."
             )
         values = dialect.config_from(checkpoint, described, preprocessor)
         config = _config(dialect.FAMILY, values, checkpoint.path)
-    return dialect.FAMILY, config, dialect.table(config.to_dict(), checkpoint)
+    return _Plan(dialect.FAMILY, config, dialect.table(config.to_dict(), checkpoint))
 
 
 def _config(family, values, where):
     try:
-        return FAMILIES[family][0].from_dict(values)
+        return FAMILIES[family][0](values)
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{where}: {error}") from error
 
@@ -145,25 +164,57 @@ def _with_labels(entry, described):
     return {**entry["config"], "labels": [labels[str(i)] for i in range(classes)]}
 
 
-def _build(family, config, dtype, tokenizer, beside):
-    model = FAMILIES[family][1]
-    if family != "clip":
-        if tokenizer is not None:
-            raise ValueError(f"A {model.__name__} takes no tokenizer.")
-        with policy_scope(dtype):
-            return model(config)
-    tokenizer = pick_tokenizer(config.text, tokenizer, beside, _located)
-    return model(config, tokenizer=tokenizer, dtype=dtype)
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be built, and how a checkpoint fills it.
 
+    Args:
+        family: a key of FAMILIES.
+        stored: configuration of the checkpoint.
+        table: Table from its tensors to the weights.
+        wanted: configuration of the model, or None: as stored.
+    """
 
-def _load(build, stored, wanted, table, checkpoint):
-    """Build the model and fill it; only a new head keeps its fresh weights."""
-    clip = isinstance(stored, CLIPConfig)
-    new_head = not clip and stored.num_classes != wanted.num_classes
-    towers = (stored.vision, wanted.vision, "vision/") if clip else (stored, wanted)
-    with deferred_weights(keep=("head",) if new_head else ()) as slots:
-        model = build()
-        weights = slots(named_weights(model))
-        table = table.without("head/", "pre_logits/") if new_head else table
-        read(table, checkpoint, weights, position_adaptation(*towers))
-    return model
+    family: str
+    stored: Config
+    table: Table
+    wanted: Config | None = None
+
+    def change(self, *changes):
+        """The same with what the user wants to be different; see `changed`."""
+        return replace(self, wanted=changed(self.stored, *changes))
+
+    def only(self, tower):
+        """The same for one tower alone; None: for all."""
+        if tower is None:
+            return self
+        if tower not in TOWERS or not isinstance(self.stored, CLIPConfig):
+            raise ValueError(f"tower={tower!r}: a CLIP has {sorted(TOWERS)}, others have none.")
+        stored, wanted = getattr(self.stored, tower), getattr(self.wanted, tower)
+        return _Plan(TOWERS[tower], stored, self.table.inside(f"{tower}/"), wanted)
+
+    def build(self, dtype, tokenizer, beside):
+        """The model, its weights fresh; `beside` are places where its tokenizer may be."""
+        model = FAMILIES[self.family][1]
+        if not issubclass(model, Tokenized):
+            if tokenizer is not None:
+                raise ValueError(f"A {model.__name__} takes no tokenizer.")
+            return model(self.wanted, dtype=dtype)
+        text = getattr(self.wanted, "text", self.wanted)
+        tokenizer = pick_tokenizer(text, tokenizer, beside, _located)
+        return model(self.wanted, tokenizer=tokenizer, dtype=dtype)
+
+    def load(self, build, checkpoint):
+        """Build the model and fill it; only a new head keeps its fresh weights."""
+        stored, wanted, prefix = self.stored, self.wanted, ""
+        new_head = getattr(stored, "num_classes", 0) != getattr(wanted, "num_classes", 0)
+        if isinstance(stored, CLIPConfig):
+            stored, wanted, prefix = stored.vision, wanted.vision, "vision/"
+        adapt = position_adaptation(stored, wanted, prefix) if hasattr(stored, "grid_size") else {}
+        with deferred_weights(keep=HEADS if new_head else ()) as slots:
+            model = build()
+            weights = slots(named_weights(model))
+            dropped = tuple(f"{name}/" for name in (*HEADS, "pre_logits"))
+            table = self.table.without(*dropped) if new_head else self.table
+            read(table, checkpoint, weights, adapt)
+        return model

@@ -31,18 +31,50 @@ if os.environ.get("KERAS_CLIP_NETWORK") != "1":
 _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
-class _TorchFirst:
-    """Imports torch just before tensorflow: in the other order their native libraries clash."""
+class _Before:
+    """Calls a function just before a module is imported for the first time."""
+
+    def __init__(self, module, function):
+        self.module, self.function = module, function
 
     def find_spec(self, name, path=None, target=None):
-        if name == "tensorflow":
+        if name == self.module:
             sys.meta_path.remove(self)
-            if importlib.util.find_spec("torch"):
-                import torch  # noqa: F401
+            self.function()
         return None
 
 
-sys.meta_path.insert(0, _TorchFirst())
+def _import_torch():
+    """In the other order the native libraries of torch and tensorflow clash."""
+    if importlib.util.find_spec("torch"):
+        import torch  # noqa: F401
+
+
+def _define_operators():
+    """Let torchvision, and so open_clip, timm and transformers, be imported beside a CPU torch.
+
+    Stock torchvision's compiled operators load only with the torch build they were made for; its
+    Python side then fails on import, because it registers gradients of operators nobody defined.
+    """
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None:
+        return
+    folder = pathlib.Path(spec.origin).parent
+    for compiled in folder.glob("_C*.so"):
+        with contextlib.suppress(OSError):
+            torch.ops.load_library(compiled)
+    text = "".join(file.read_text() for file in folder.glob("_*_registrations.py"))
+    for name in sorted(set(re.findall(r"torchvision::(\w+)", text))):
+        if not hasattr(torch.ops.torchvision, name):
+            _OPERATORS.append(torch.library.Library("torchvision", "FRAGMENT"))
+            _OPERATORS[-1].define(f"{name}(Tensor x) -> Tensor")
+
+
+_OPERATORS = []  # they live as long as their libraries do
+sys.meta_path.insert(0, _Before("tensorflow", _import_torch))
+sys.meta_path.insert(0, _Before("torchvision", _define_operators))
 
 
 @pytest.fixture(scope="session")
@@ -77,27 +109,3 @@ def _seed():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-
-
-@pytest.fixture(scope="session")
-def torchvision_operators():
-    """Lets torchvision, and so open_clip and timm, be imported beside a CPU build of torch.
-
-    Stock torchvision's compiled operators load only with the torch build they were made for; its
-    Python side then fails on import, because it registers gradients of operators nobody defined.
-    """
-    torch = pytest.importorskip("torch")
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None:
-        pytest.skip("torchvision is not installed")
-    folder = pathlib.Path(spec.origin).parent
-    for compiled in folder.glob("_C*.so"):
-        with contextlib.suppress(OSError):
-            torch.ops.load_library(compiled)
-    text = "".join(file.read_text() for file in folder.glob("_*_registrations.py"))
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in sorted(set(re.findall(r"torchvision::(\w+)", text))):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor x) -> Tensor")
-    yield
-    del library  # its operators live as long as it does

@@ -8,6 +8,10 @@ import numpy as np
 from keras_clip import layers
 
 IDS = "ids"  # stands for a (B, N) input of token ids
+GRIDS = "grids"  # stands for a (B, 2) input of patches down and across
+
+
+INTEGERS = {IDS: (5,), GRIDS: (2,)}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Case:
             if shape == IDS:
                 found.append(random.permuted(np.tile(np.arange(5), (batch, 1)), axis=1))
                 found[-1] = found[-1].astype("int32")
+            elif shape == GRIDS:
+                found.append(np.resize(np.array([[2, 2], [5, 1], [1, 4]], "int32"), (batch, 2)))
             else:
                 found.append(random.normal(size=(batch, *shape)).astype("float32"))
         return found
@@ -36,8 +42,8 @@ class Case:
     def symbols(self, name="x"):
         """Keras inputs for `make()`."""
         return [
-            keras.Input((5,), dtype="int32", name=f"{name}_{i}")
-            if shape == IDS
+            keras.Input(INTEGERS[shape], dtype="int32", name=f"{name}_{i}")
+            if shape in INTEGERS
             else keras.Input(shape, name=f"{name}_{i}")
             for i, shape in enumerate(self.shapes)
         ]
@@ -52,6 +58,7 @@ TOKENS = (5, 8)
 CASES = {
     "mlp": _case(layers.MLP, TOKENS, mlp_dim=12),
     "mlp_dropout": _case(layers.MLP, TOKENS, mlp_dim=12, activation="quick_gelu", dropout_rate=0.1),
+    "mlp_swiglu": _case(layers.MLP, TOKENS, mlp_dim=12, activation="swiglu"),
     "attention": _case(layers.SelfAttention, TOKENS, num_heads=2),
     "attention_wide": _case(layers.SelfAttention, TOKENS, num_heads=2, head_dim=3, use_bias=False),
     "attention_causal": _case(
@@ -59,10 +66,12 @@ CASES = {
     ),
     "attention_pooling": _case(layers.AttentionPooling, TOKENS, num_heads=2, mlp_dim=12),
     "class_token": _case(layers.ClassToken, TOKENS),
-    "registers": _case(layers.ClassToken, TOKENS, num_tokens=4),
+    "class_tokens": _case(layers.ClassToken, TOKENS, num_tokens=2),
+    "registers": _case(layers.RegisterTokens, TOKENS, num_tokens=4),
     "layer_norm": _case(layers.LayerNorm, TOKENS, epsilon=1e-5),
     "layer_scale": _case(layers.LayerScale, TOKENS, initial_value=0.5),
     "logit_scale": _case(layers.LogitScale, (8,), (8,), initial_scale=10.0, max_scale=50.0),
+    "logit_bias": _case(layers.LogitScale, (8,), (8,), max_scale=None, initial_bias=-10.0),
     "patches": _case(layers.PatchEmbedding, (4, 4, 3), hidden_dim=8, patch_size=2),
     "patches_pair": _case(
         layers.PatchEmbedding, (4, 9, 3), hidden_dim=8, patch_size=(2, 3), use_bias=False
@@ -72,8 +81,11 @@ CASES = {
         layers.PositionEmbedding, (7, 8), grid_size=(2, 3), num_prefix_tokens=1
     ),
     "positions_text": _case(layers.PositionEmbedding, TOKENS, grid_size=(9,)),
+    "positions_naflex": _case(layers.NaFlexPositionEmbedding, TOKENS, GRIDS, grid_size=(3, 4)),
+    "patch_mask": _case(layers.PatchMask, TOKENS, GRIDS),
     "pool_first": _case(layers.TokenPooling, TOKENS),
     "pool_mean": _case(layers.TokenPooling, TOKENS, mode="mean", num_prefix_tokens=1),
+    "pool_both": _case(layers.TokenPooling, TOKENS, mode="class_and_mean", num_prefix_tokens=2),
     "pool_highest": _case(layers.EndOfTextPooling, TOKENS, IDS),
     "pool_end": _case(layers.EndOfTextPooling, TOKENS, IDS, end_token_id=2),
     "stochastic_depth": _case(layers.StochasticDepth, TOKENS, rate=0.3, seed=1),
@@ -111,9 +123,11 @@ def every_layer(dense=False, dtype=None):
     for name, case in CASES.items():
         symbols = case.symbols(name)
         inputs.update({symbol.name: symbol for symbol in symbols})
-        if dense:
+        if dense and case.kind is not layers.PatchMask:  # through which no gradient comes
             symbols = [
-                x if shape == IDS else keras.layers.Dense(shape[-1], name=f"{name}_dense_{i}")(x)
+                x
+                if shape in INTEGERS
+                else keras.layers.Dense(shape[-1], name=f"{name}_dense_{i}")(x)
                 for i, (x, shape) in enumerate(zip(symbols, case.shapes, strict=True))
             ]
         outputs[name] = case.make(name=name, dtype=dtype)(*symbols)

@@ -22,6 +22,8 @@ FLOORS = {
     "download": 4,
     "hub_files": 4,
     "url_files": 4,
+    "model_card": 4,
+    "upload": 4,
     "plots": 4,
     "command": 4,
     "cli": 5,

@@ -21,7 +21,11 @@ COMMITTED = {
     "openai_clip.pt": "openai_clip_expected.npz",
     "huggingface_clip": "huggingface_clip_expected.npz",
     "huggingface_vit": "huggingface_vit_expected.npz",
+    "open_clip_mean": "open_clip_mean_expected.npz",
+    "open_clip_bias": "open_clip_bias_expected.npz",
+    "open_clip_resnet": "open_clip_resnet_expected.npz",
     "google_vit.npz": "google_vit_expected.npz",
+    "keras_hub_clip": "keras_hub_clip_expected.npz",
 }
 REFERENCE = {
     "openai/clip_vit_jit_fp16.pt": "openai/clip_vit.npz",
@@ -37,10 +41,22 @@ REFERENCE = {
     "hf/vit_classification": "hf/vit_classification.npz",
     "hf/vit_no_pooler": "hf/vit_no_pooler.npz",
     "hf/vit_pooler": "hf/vit_pooler.npz",
+    "open_clip/clip_gelu": "open_clip/clip_gelu.npz",
+    "open_clip/clip_quickgelu": "open_clip/clip_quickgelu.npz",
+    "open_clip/custom_text": "open_clip/custom_text.npz",
+    "hf/siglip": "hf/siglip.npz",
+    "hf/siglip2_naflex_bf16": "hf/siglip2_naflex_bf16.npz",
+    "hf/deit_distilled": "hf/deit_distilled.npz",
+    "hf/dinov2": "hf/dinov2.npz",
+    "hf/dinov2_registers": "hf/dinov2_registers.npz",
+    "hf/clip_classification": "hf/clip_classification.npz",
+    "npz/siglip.npz": "npz/siglip_expected.npz",
+    "npz/siglip_stacked_bf16.npz": "npz/siglip_expected.npz",
     "npz/vit.npz": "npz/vit_expected.npz",
     "npz/vit_pre_logits.npz": "npz/vit_pre_logits_expected.npz",
 }
-INPUTS = {"images", "token_ids", "images_large", "attention_mask"}
+INPUTS = {"images", "token_ids", "images_large", "attention_mask", "patches", "spatial_shapes"}
+INPUTS |= {"pixel_attention_mask", "image_0", "image_1"}
 # A padding mask is the caller's in transformers; its pooler feeds nothing.
 UNUSED = {"text_last_hidden_state_masked", "pooler_output"}
 
@@ -59,6 +75,9 @@ def clip_outputs(clip, images, token_ids):
     """Every intermediate that some reference gives, by its name there: a function each."""
     vision, text = clip.get_layer("vision"), clip.get_layer("text")
     logits = clip({"images": images, "token_ids": token_ids})["logits"]
+    # SiglipModel's last hidden state is behind the norm, CLIPModel's before it.
+    pools = getattr(clip.config.vision, "pooling", None) == "attention"
+    last = "norm" if pools else block(vision)
     return {
         "image_embeddings": lambda: clip.encode_image(images),
         "text_embeddings": lambda: clip.encode_text(token_ids),
@@ -66,19 +85,27 @@ def clip_outputs(clip, images, token_ids):
         "logits_per_text": lambda: keras.ops.transpose(logits),
         "vision_tokens_before_ln_post": lambda: inside(vision, block(vision), images),
         "vision_feature_map_before_attnpool": lambda: inside(vision, block(vision), images),
-        "vision_last_hidden_state": lambda: inside(vision, block(vision), images),
+        "vision_last_hidden_state": lambda: inside(vision, last, images),
         "vision_pooler_output": lambda: inside(vision, "pooling", images),
+        "vision_tokens_after_encoder_norm": lambda: inside(vision, "norm", images),
         "text_tokens_before_ln_final": lambda: inside(text, block(text), token_ids),
         "text_last_hidden_state": lambda: inside(text, "norm", token_ids),
         "text_pooler_output": lambda: inside(text, "pooling", token_ids),
     }
 
 
+def naflex_images(answers):
+    return {"patches": answers["patches"], "grid_sizes": answers["spatial_shapes"]}
+
+
 def vit_outputs(vit, images):
+    last = "norm" if vit.config.final_norm else block(vit)
     return {
         "logits": lambda: vit(images),
-        "last_hidden_state": lambda: inside(vit, "norm", images),
-        "encoded_tokens": lambda: inside(vit, "norm", images),
+        "cls_logits": lambda: inside(vit, "head", images),
+        "distillation_logits": lambda: inside(vit, "head_distillation", images),
+        "last_hidden_state": lambda: inside(vit, last, images),
+        "encoded_tokens": lambda: inside(vit, last, images),
     }
 
 
@@ -93,6 +120,7 @@ def outputs_at_other_settings(path, answers):
 
         outputs["image_embeddings_large"] = lambda: larger().encode_image(images)
         outputs["logits_large"] = lambda: larger(head_activation=None)(images)
+        outputs["last_hidden_state_large"] = lambda: larger()(images)
     if "logits_erf_gelu" in answers:
         settings = {"activation": "gelu", "head_activation": None}
         names = ("logits", "encoded_tokens")
@@ -114,7 +142,13 @@ def differences(path, answers_path):
     with np.load(answers_path) as file:
         answers = dict(file)
     if "token_ids" in answers:
-        outputs = clip_outputs(from_preset(path), answers["images"], answers["token_ids"])
+        images = answers["images"] if "images" in answers else naflex_images(answers)
+        outputs = clip_outputs(from_preset(path), images, answers["token_ids"])
+        if "pixel_attention_mask" in answers:  # the reference zeroes what stands for no patch
+            last, mask = outputs["vision_last_hidden_state"], answers["pixel_attention_mask"]
+            outputs["vision_last_hidden_state"] = lambda: (
+                keras.ops.convert_to_numpy(last()) * mask[..., None]
+            )
     else:
         settings = {"head_activation": None} if "logits" in answers else {}
         outputs = vit_outputs(from_preset(path, **settings), answers["images"])

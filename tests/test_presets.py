@@ -99,6 +99,8 @@ def test_positions_are_resampled_for_another_image_size(tmp_path):
 def test_a_dtype_is_a_policy_of_this_model_only(vit_directory, dtype):
     _, path = vit_directory
     loaded = from_preset(path, dtype=dtype)
+    for weight in loaded.weights:
+        assert keras.backend.standardize_dtype(weight.value.dtype) == weight.dtype
     block = loaded.get_layer("block_0")
     assert block.compute_dtype == dtype.removeprefix("mixed_")
     assert block.variable_dtype == ("float32" if dtype.startswith("mixed") else dtype)

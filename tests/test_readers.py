@@ -58,6 +58,7 @@ def from_torch(tensors):
         ("every_dtype.safetensors", "safetensors", {"note": "tiny"}),
         ("every_dtype.npz", "npz", {}),
         ("every_dtype_compressed.npz", "npz", {}),
+        ("every_dtype.weights.h5", "hdf5", {}),
     ],
 )
 def test_every_dtype(file, format, metadata):
@@ -143,7 +144,8 @@ def test_only_the_bytes_asked_for_are_read(file, monkeypatch):
     with open_checkpoint(CHECKPOINTS / file) as checkpoint:
         reads.clear()
         checkpoint["matrix"].read()
-        assert reads == [48]
+        # NumPy's header belongs to what a member's checksum is of.
+        assert reads == [48, 128] if file.endswith(".npz") else [48]
 
 
 def test_tensors_are_read_from_several_threads():

@@ -6,14 +6,16 @@ from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.version import __version__
 
 PRESET = "clip_vit_base_patch32_openai"
-_PRESET_HELP = (
+_SOURCE_HELP = (
     "a name from `keras-clip list`, hf://org/repo[@revision], an http(s) URL, or the path of a "
-    "file or directory (default: %(default)s)"
+    "file or directory"
 )
+_PRESET_HELP = f"{_SOURCE_HELP} (default: %(default)s)"
 _EPILOG = """examples:
   keras-clip demo                                         needs no network
   keras-clip classify cat.jpg --labels "cat,dog,bird"
   keras-clip embed photos/ -o photos.npy
+  keras-clip inspect ViT-B-32.pt
   keras-clip convert ViT-B-32.pt out/ --format huggingface
   keras-clip COMMAND --help                               more of each
 
@@ -62,6 +64,13 @@ def _add_looking(commands, runs):
         f"keras-clip info {PRESET}",
     )  # fmt: skip
     command.add_argument("name", metavar="NAME", help="a name from `keras-clip list`")
+    command = _command(
+        commands, runs, "inspect", "show what is in a checkpoint and what would be built from it",
+        "keras-clip inspect ViT-B-32.pt", "keras-clip inspect ./clip-vit-base-patch32 --all",
+        "keras-clip inspect hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K --json",
+    )  # fmt: skip
+    command.add_argument("source", metavar="FILE", help=_SOURCE_HELP)
+    command.add_argument("--all", action="store_true", help="a line a tensor, layers unfolded")
 
 
 def _add_classify(commands, runs):
@@ -108,7 +117,7 @@ def _add_files(commands, runs):
     )  # fmt: skip
     command.add_argument("source", metavar="SRC", help="whatever --preset takes elsewhere")
     command.add_argument("target", metavar="DST", help="file or directory to write")
-    layouts = ("huggingface", "openai", "google", "keras_clip")
+    layouts = ("huggingface", "open_clip", "openai", "google", "keras_clip")
     command.add_argument("--format", required=True, choices=layouts, help="the layout to write")
     command.add_argument("--dtype", help="of the stored weights, e.g. float16 (default: as is)")
     command = _command(

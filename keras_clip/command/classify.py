@@ -43,10 +43,16 @@ def classify(paths, labels, templates=(), preset=None, top=5):
 
 
 def label_shares(clip, paths, labels, templates):
-    """Softmax over the labels for each picture: (pictures, labels) float32."""
+    """Probability of each label for each picture, by softmax or sigmoid as the model was trained.
+
+    Returns:
+        (pictures, labels) float32.
+    """
     images = clip.embed_images(list(paths))
     weights = zero_shot.class_weights(clip.embed_texts, *zero_shot.check_prompts(labels, templates))
-    logits = clip.scale * images @ weights.T
+    logits = clip.scale * images @ weights.T + clip.bias
+    if clip.config.is_sigmoid:
+        return 1 / (1 + np.exp(-logits))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 

@@ -6,7 +6,7 @@ from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
 from keras_clip.presets import from_preset
 
-FORMATS = ("huggingface", "openai", "google", "keras_clip")
+FORMATS = ("huggingface", "open_clip", "openai", "google", "keras_clip")
 
 
 def convert(source, target, layout, dtype=None):

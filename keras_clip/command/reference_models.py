@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_clip.convert import openai
+
 
 class ReferenceUnavailableError(Exception):
     """No reference library can read this checkpoint here; the message says why."""
@@ -26,11 +28,12 @@ def reference_outputs(layout, path, config, inputs):
     Raises:
         ReferenceUnavailableError: the library is not installed, or cannot load this checkpoint.
     """
-    if layout not in _LIBRARIES:
+    huggingface = ("transformers", _transformers) if layout.startswith("huggingface_") else None
+    library, outputs = _LIBRARIES.get(layout, huggingface) or (None, None)
+    if library is None:
         raise ReferenceUnavailableError(
-            "this is keras-clip's own layout, which no other library reads"
+            f"no other library that can be asked reads this layout, {layout}"
         )
-    library, outputs = _LIBRARIES[layout]
     torch, module = _imported("torch"), _imported(library)
     if library == "transformers":
         module.utils.logging.set_verbosity_error()
@@ -62,21 +65,31 @@ def _imported(name):
         ) from error
 
 
-def _huggingface_clip(transformers, path, config, images, token_ids):
-    model = transformers.CLIPModel.from_pretrained(_directory(path)).float().eval()
+def _transformers(transformers, path, config, images, token_ids):
+    folder = _directory(path)
+    if token_ids is not None:
+        return _features(transformers.AutoModel.from_pretrained(folder), images, token_ids)
+    if config.num_classes:
+        auto = transformers.AutoModelForImageClassification
+        return {"logits": auto.from_pretrained(folder).float().eval()(pixel_values=images).logits}
+    model = transformers.AutoModel.from_pretrained(folder).float().eval()
+    return {"tokens": model(pixel_values=images).last_hidden_state}
+
+
+def _features(model, images, token_ids):
+    model = model.float().eval()
     return {
         "image embeddings": _tensor(model.get_image_features(pixel_values=images)),
         "text embeddings": _tensor(model.get_text_features(input_ids=token_ids)),
     }
 
 
-def _huggingface_vit(transformers, path, config, images, token_ids):
-    folder = _directory(path)
-    if config.num_classes:
-        model = transformers.ViTForImageClassification.from_pretrained(folder).float().eval()
-        return {"logits": model(pixel_values=images).logits}
-    model = transformers.ViTModel.from_pretrained(folder, add_pooling_layer=False).float().eval()
-    return {"tokens": model(pixel_values=images).last_hidden_state}
+def _open_clip(open_clip, path, config, images, token_ids):
+    model = open_clip.create_model(f"local-dir:{_directory(path)}").float().eval()
+    return {
+        "image embeddings": model.encode_image(images),
+        "text embeddings": model.encode_text(token_ids),
+    }
 
 
 def _openai(open_clip, path, config, images, token_ids):
@@ -89,7 +102,9 @@ def _openai(open_clip, path, config, images, token_ids):
     state = state.get("state_dict", state)
     state = {name.removeprefix("module."): value.float() for name, value in state.items()}
     build = open_clip.openai.build_model_from_openai_state_dict
-    model = build(state, cast_dtype=torch.float32).float().eval()
+    model = build(dict(state), cast_dtype=torch.float32).float().eval()
+    # The builder rounds to half precision, in which the official files are, and others not.
+    model.load_state_dict({n: v for n, v in state.items() if n not in openai.IGNORE})
     return {
         "image embeddings": model.encode_image(images),
         "text embeddings": model.encode_text(token_ids),
@@ -126,8 +141,7 @@ def _tensor(output):
 
 
 _LIBRARIES = {
-    "huggingface_clip": ("transformers", _huggingface_clip),
-    "huggingface_vit": ("transformers", _huggingface_vit),
+    "open_clip": ("open_clip", _open_clip),
     "openai": ("open_clip", _openai),
     "google": ("timm", _google),
 }

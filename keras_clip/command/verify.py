@@ -1,6 +1,5 @@
 """`keras-clip verify`: whether a checkpoint gives here what it gives in its own library."""
 
-import json
 from pathlib import Path
 
 import keras
@@ -14,6 +13,7 @@ from keras_clip.convert import open_checkpoint
 from keras_clip.convert.dialects import find_dialect
 from keras_clip.download import fetch, is_remote
 from keras_clip.models.clip import CLIP
+from keras_clip.models.preset_description import is_native, read_description
 from keras_clip.models.weights import named_weights
 from keras_clip.presets import from_preset
 
@@ -80,10 +80,9 @@ def local_path(source):
 def describe(path):
     """(layout, number of tensors) of a checkpoint."""
     folder = path if path.is_dir() else path.parent
-    beside = folder / "config.json"
-    config = json.loads(beside.read_text("utf-8")) if beside.is_file() else None
+    config, _ = read_description(folder)
     with open_checkpoint(path) as checkpoint:
-        if config and config.get("format") == "keras_clip":
+        if is_native(config):
             return "keras_clip", len(checkpoint)
         return find_dialect(checkpoint, config)[0], len(checkpoint)
 

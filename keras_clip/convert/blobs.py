@@ -4,6 +4,7 @@ import os
 import pathlib
 import threading
 import zipfile
+import zlib
 
 from keras_clip.convert.errors import CheckpointError
 
@@ -14,6 +15,8 @@ _LOCAL_HEADER_BYTES = 30
 # Some 300,000 members; each takes over ten times as much memory as on disk.
 _MAX_DIRECTORY_BYTES = 16 * 2**20
 _MAX_ZIP_END_BYTES = 2**16 + 128
+# What may stand before the values in a member whose checksum is compared: NumPy's header.
+_MAX_PREFIX_BYTES = 64 * 2**10
 
 
 class SharedFile:
@@ -59,9 +62,16 @@ class SharedFile:
 
 
 class FileBlob:
-    """`size` bytes of a file from `start` on, as they are."""
+    """`size` bytes of a file from `start` on, as they are.
 
-    def __init__(self, file: SharedFile, start: int, size: int):
+    Args:
+        file: Where they are.
+        start: Place of the first.
+        size: How many.
+        checksum: CRC-32 of all of them, compared where they are read at once; 0: not known.
+    """
+
+    def __init__(self, file: SharedFile, start: int, size: int, checksum: int = 0):
         if start < 0 or size < 0 or start + size > file.size:
             raise CheckpointError(
                 f"needs bytes {start} to {start + size} but the file has {file.size}; "
@@ -70,10 +80,16 @@ class FileBlob:
         self.size = size
         self._file = file
         self._start = start
+        self._checksum = checksum
 
     def readinto(self, buffer, offset: int) -> None:
         """Fills `buffer` from `offset` on; the caller keeps within `size`."""
         self._file.readinto(buffer, self._start + offset)
+        whole = offset <= _MAX_PREFIX_BYTES and offset + memoryview(buffer).nbytes == self.size
+        if self._checksum and whole:
+            prefix = zlib.crc32(self._file.read(self._start, offset)) if offset else 0
+            if zlib.crc32(buffer, prefix) != self._checksum:
+                raise CheckpointError("its bytes differ from its checksum; download the file again")
 
 
 class DeflatedBlob:
@@ -87,6 +103,7 @@ class DeflatedBlob:
     def readinto(self, buffer, offset: int) -> None:
         """Fills `buffer` from `offset` on; the caller keeps within `size`."""
         view = memoryview(buffer).cast("B")
+        at_end = offset + len(view) == self.size
         if self._archive.fp is None:
             raise CheckpointError("the checkpoint was closed; open it again to read from it")
         with self._archive.open(self._member) as stream:
@@ -95,6 +112,8 @@ class DeflatedBlob:
             done = 0
             while done < len(view):
                 done += stream.readinto(view[done : done + 2**24]) or self._cut()
+            if at_end:
+                stream.read(1)  # compares the member's checksum
 
     def _cut(self):
         raise CheckpointError(
@@ -142,7 +161,7 @@ class ZipBlobs:
         skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         start = member.header_offset + _LOCAL_HEADER_BYTES + skip
         try:
-            return FileBlob(self._file, start, member.file_size)
+            return FileBlob(self._file, start, member.file_size, member.CRC)
         except CheckpointError as error:
             raise CheckpointError(f"member {name!r} {error}") from None
 

@@ -5,6 +5,7 @@ import pathlib
 
 from keras_clip.convert.blobs import SharedFile, ZipBlobs
 from keras_clip.convert.errors import DAMAGE, CheckpointError
+from keras_clip.convert.hdf5_file import is_hdf5, open_hdf5
 from keras_clip.convert.npz_file import is_npz, open_npz
 from keras_clip.convert.safetensors_file import open_safetensors
 from keras_clip.convert.shards import open_sharded
@@ -20,11 +21,12 @@ _IN_DIRECTORY = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "open_clip_pytorch_model.bin",
+    "model.weights.h5",
+    "model.weights.json",
 )
 _NOT_WEIGHTS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the weights; run `git lfs pull`"),
     (b"<", "is a web page or XML, not weights; the download failed, try it again"),
-    (b"\x89HDF", "is an HDF5 file; convert it to safetensors"),
     (b"\x93NUMPY", "is a single NumPy array; save all weights with numpy.savez"),
     (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
     (b"Rar!", "is a RAR archive; unpack it first"),
@@ -35,8 +37,9 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """Opens a checkpoint: a Mapping of names to lazy tensors; no code from the file is run.
 
     Args:
-        path: A TorchScript or torch.save file (also from before PyTorch 1.6), a safetensors or
-            npz file, an index of shards, or a directory as Hugging Face or open_clip lay it out.
+        path: A TorchScript or torch.save file (also from before PyTorch 1.6), a safetensors, npz
+            or Keras .weights.h5 file, an index of shards, or a directory as Hugging Face,
+            open_clip or KerasHub lay it out.
 
     Returns:
         The open checkpoint; close it, or use it in a `with` statement.
@@ -94,6 +97,8 @@ def _open_content(path: pathlib.Path, file: SharedFile) -> Checkpoint:
         return open_torch_legacy(path, file)
     if head[8:9] == b"{":
         return open_safetensors(path, file)
+    if is_hdf5(head):
+        return open_hdf5(path, file)
     if head.lstrip().startswith(b"{"):
         return open_sharded(path, file, _open_file)
     for start, advice in _NOT_WEIGHTS:
@@ -103,7 +108,7 @@ def _open_content(path: pathlib.Path, file: SharedFile) -> Checkpoint:
         raise CheckpointError("is a tar archive; unpack it, or save it again with a newer PyTorch")
     raise CheckpointError(
         f"is in no known format (it begins with {head[:8]!r}); known are TorchScript, torch.save, "
-        "safetensors and npz"
+        "safetensors, npz and Keras's HDF5"
     )
 
 

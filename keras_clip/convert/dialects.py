@@ -1,13 +1,41 @@
 """The layouts that checkpoints come in, and which one a checkpoint has."""
 
-from keras_clip.convert import google_vit, huggingface_clip, huggingface_vit, openai
+from keras_clip.convert import (
+    big_vision,
+    dinov2,
+    google_vit,
+    huggingface_clip,
+    huggingface_clip_classifier,
+    huggingface_deit,
+    huggingface_dinov2,
+    huggingface_siglip,
+    huggingface_siglip2,
+    huggingface_vit,
+    keras_hub_clip,
+    open_clip,
+    open_clip_siglip,
+    openai,
+    timm_vit,
+)
 from keras_clip.convert.errors import CheckpointError
 
+# Asked in this order: a layout that another one contains comes before it.
 DIALECTS = {
+    "open_clip": open_clip,
+    "open_clip_siglip": open_clip_siglip,
+    "huggingface_clip_classifier": huggingface_clip_classifier,
     "huggingface_clip": huggingface_clip,
+    "huggingface_siglip": huggingface_siglip,
+    "huggingface_siglip2": huggingface_siglip2,
     "huggingface_vit": huggingface_vit,
+    "huggingface_deit": huggingface_deit,
+    "huggingface_dinov2": huggingface_dinov2,
+    "keras_hub": keras_hub_clip,
     "openai": openai,
     "google": google_vit,
+    "dinov2": dinov2,
+    "timm": timm_vit,
+    "big_vision": big_vision,
 }
 
 
@@ -16,7 +44,8 @@ def find_dialect(checkpoint, config=None):
 
     Args:
         checkpoint: mapping of tensor names, such as `open_checkpoint` returns.
-        config: dictionary of the config.json beside it, or None.
+        config: dictionary of the config.json beside it, open_clip_config.json's fields included,
+            or None.
 
     Raises:
         CheckpointError: no dialect knows it.
@@ -25,10 +54,11 @@ def find_dialect(checkpoint, config=None):
         if dialect.matches(checkpoint, config):
             return name, dialect
     path = getattr(checkpoint, "path", "the checkpoint")
-    kind = f"model_type {config['model_type']!r}" if config and "model_type" in config else None
+    kinds = ("model_type", "architecture", "registered_name")
+    found = ", ".join(f"{kind} {config[kind]!r}" for kind in kinds if config and kind in config)
     names = ", ".join(list(checkpoint)[:3]) or "nothing"
     raise CheckpointError(
-        f"{path}: the layout is not known ({kind or 'no model_type in a config.json'}; it holds "
+        f"{path}: the layout is not known ({found or 'no model_type in a config.json'}; it holds "
         f"{names}, ...). Known: {', '.join(DIALECTS)}. A file from a transformers directory needs "
-        "its config.json: give the directory."
+        "its config.json: give the directory, or config=path."
     )

@@ -12,6 +12,10 @@ class CheckpointError(ValueError):
     """
 
 
+class OtherKindError(CheckpointError):
+    """A layout is for another kind of model; what else it lacks is of no interest then."""
+
+
 # What the standard library and NumPy raise on damaged bytes. Readers check what they can name
 # themselves; these are the rest, and are turned into a CheckpointError at the edge of a reader.
 DAMAGE = (

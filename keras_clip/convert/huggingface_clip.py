@@ -1,13 +1,13 @@
-"""The CLIP directories of transformers: config.json and tensors named as in CLIPModel."""
+"""The CLIP directories of transformers: config.json and tensors as in CLIPModel, MetaClip2Model."""
 
 from keras_clip.convert import openai
-from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import (
     ACTIVATION_NAMES,
     Fields,
     image_config,
     preprocessor_config,
 )
+from keras_clip.convert.naming import check_image_tower
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED, part
 
@@ -74,18 +74,19 @@ TEXT_DEFAULTS = {
     "pad_token_id": 1,
     "eos_token_id": 49407,
 }
-# The value by which transformers knows configurations that stem from before it was right.
+# The value by which a CLIPModel knows configurations that stem from before it was right; a
+# MetaClip2Model means it.
 LEGACY_END = 2
+MODELS = {"clip": "CLIPModel", "metaclip_2": "MetaClip2Model"}
 
 
 def table(config, names=()):
     """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence.
 
     Raises:
-        CheckpointError: the image tower is a ResNet.
+        CheckpointError: the image tower is of another kind.
     """
-    if "num_layers" not in config["vision"]:
-        raise CheckpointError("transformers' CLIP has no ResNet image tower.")
+    check_image_tower(config, "vit")
     layers = {tower: config[tower]["num_layers"] for tower in ("vision", "text")}
     rows = TOP
     for tower, outside in (("vision", VISION), ("text", TEXT)):
@@ -98,8 +99,8 @@ def table(config, names=()):
 
 
 def matches(names, config=None):
-    """Tell whether this is a CLIPModel, by its configuration."""
-    return (config or {}).get("model_type") == "clip"
+    """Tell whether this is a CLIPModel or MetaClip2Model, by its configuration."""
+    return (config or {}).get("model_type") in MODELS
 
 
 def config_from(checkpoint, config, preprocessor=None):
@@ -117,6 +118,7 @@ def config_from(checkpoint, config, preprocessor=None):
     vision = _tower(config, "vision", VISION_DEFAULTS, path)
     text = _tower(config, "text", TEXT_DEFAULTS, path)
     end = text.token_id("eos_token_id")
+    legacy = end == LEGACY_END and config.get("model_type") == "clip"
     return {
         "vision": {
             **vision.encoder(),
@@ -132,8 +134,8 @@ def config_from(checkpoint, config, preprocessor=None):
             **text.encoder(),
             "vocabulary_size": text.integer("vocab_size"),
             "context_length": text.integer("max_position_embeddings"),
-            "pooling": "highest_id" if end == LEGACY_END else "end_token",
-            "end_token_id": None if end == LEGACY_END else end,
+            "pooling": "highest_id" if legacy else "end_token",
+            "end_token_id": None if legacy else end,
             "pad_token_id": text.get("pad_token_id") or 0,
             "projection_dim": dim,
         },
@@ -145,21 +147,22 @@ def config_to(config):
     vision, text = config["vision"], config["text"]
     end = text["end_token_id"]
     sizes = {"projection_dim": text["projection_dim"]}
+    kind = "metaclip_2" if end == LEGACY_END else "clip"
     return {
         "config.json": {
-            "architectures": ["CLIPModel"],
-            "model_type": "clip",
+            "architectures": [MODELS[kind]],
+            "model_type": kind,
             **sizes,
             "logit_scale_init_value": 2.6592,
             "vision_config": {
-                "model_type": "clip_vision_model",
+                "model_type": f"{kind}_vision_model",
                 **_fields(vision),
                 **sizes,
                 "image_size": _square(vision["image_size"]),
                 "patch_size": _square(vision["patch_size"]),
             },
             "text_config": {
-                "model_type": "clip_text_model",
+                "model_type": f"{kind}_text_model",
                 **_fields(text),
                 **sizes,
                 "vocab_size": text["vocabulary_size"],

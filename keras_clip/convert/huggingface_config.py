@@ -1,5 +1,7 @@
 """Values of transformers' config.json and preprocessor_config.json, with its defaults."""
 
+import math
+
 from keras_clip.convert.errors import CheckpointError
 
 ACTIVATIONS = {
@@ -57,13 +59,17 @@ class Fields:
             raise self._error(name, "a positive whole number or two of them")
         return pair
 
+    def choice(self, name, choices):
+        """Return what a field's value stands for, by a dictionary."""
+        if not isinstance(self.get(name), str) or self.get(name) not in choices:
+            raise self._error(name, f"one of {sorted(choices)}")
+        return choices[self.get(name)]
+
     def encoder(self):
         """Return the fields that image and text encoders share, by our names."""
         hidden, heads = self.integer("hidden_size"), self.integer("num_attention_heads")
         if hidden % heads:
             raise self._error("num_attention_heads", f"a divisor of hidden_size={hidden}")
-        if self.get("hidden_act") not in ACTIVATIONS:
-            raise self._error("hidden_act", f"one of {sorted(ACTIVATIONS)}")
         epsilon = self.get("layer_norm_eps")
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or epsilon < 0:
             raise self._error("layer_norm_eps", "a number of at least 0")
@@ -72,7 +78,7 @@ class Fields:
             "num_layers": self.integer("num_hidden_layers"),
             "num_heads": heads,
             "mlp_dim": self.integer("intermediate_size"),
-            "activation": ACTIVATIONS[self.get("hidden_act")],
+            "activation": self.choice("hidden_act", ACTIVATIONS),
             "epsilon": float(epsilon),
         }
 
@@ -122,10 +128,11 @@ def image_config(preprocessor, defaults, path="the checkpoint"):
         image["interpolation"] = INTERPOLATIONS[resample]
     if values.get("do_normalize") is False:
         image["mean"], image["std"] = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if _squashes(values):
+    if "height" in _size(values):
         image["resize_mode"] = "squash"
     elif values.get("do_center_crop") or "shortest_edge" in _size(values):
         image["resize_mode"] = "shortest"
+    image["crop_fraction"] = _crop_fraction(values)
     return image
 
 
@@ -138,13 +145,17 @@ def preprocessor_config(config, kind):
     """
     image = config["image"]
     height, width = config["image_size"]
-    exact = {"height": height, "width": width}
-    shortest = image["resize_mode"] == "shortest"
+    scaled = [math.floor(side / image["crop_fraction"] + 1e-6) for side in (height, width)]
+    shortest, crops = image["resize_mode"] == "shortest", image["crop_fraction"] < 1
+    if kind == "ViTImageProcessor" and (shortest or crops):  # which only squashes
+        kind = "BitImageProcessor" if shortest else "DeiTImageProcessor"
     numbers = {name: number for number, name in INTERPOLATIONS.items()}
     values = {
         "image_processor_type": kind,
         "do_resize": True,
-        "size": {"shortest_edge": min(height, width)} if shortest else exact,
+        "size": {"shortest_edge": min(scaled)}
+        if shortest
+        else {"height": scaled[0], "width": scaled[1]},
         "resample": numbers[image["interpolation"]],
         "do_rescale": True,
         "rescale_factor": 1 / 255,
@@ -153,7 +164,10 @@ def preprocessor_config(config, kind):
         "image_std": list(image["std"]),
     }
     if kind == "CLIPImageProcessor":
-        values.update(do_convert_rgb=True, do_center_crop=shortest, crop_size=exact)
+        values["do_convert_rgb"] = True
+    if kind != "ViTImageProcessor":
+        values["do_center_crop"] = shortest or crops
+        values["crop_size"] = {"height": height, "width": width}
     return values
 
 
@@ -162,5 +176,11 @@ def _size(values):
     return size if isinstance(size, dict) else {}
 
 
-def _squashes(values):
-    return values.get("do_center_crop") is not True and "height" in _size(values)
+def _crop_fraction(values):
+    """How much of the scaled picture the crop keeps; the model's own size may be another."""
+    scaled = _size(values).get("shortest_edge") or _size(values).get("height")
+    crop = values.get("crop_size")
+    crop = crop.get("height") if isinstance(crop, dict) else crop
+    if not values.get("do_center_crop") or not (type(scaled) is type(crop) is int):
+        return 1.0
+    return crop / scaled if 0 < crop < scaled else 1.0

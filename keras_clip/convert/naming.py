@@ -2,7 +2,7 @@
 
 import re
 
-from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.errors import CheckpointError, OtherKindError
 
 
 def shape_of(checkpoint, name, rank):
@@ -18,6 +18,21 @@ def shape_of(checkpoint, name, rank):
     if len(shape) != rank:
         raise CheckpointError(f"{path}: '{name}' has the shape {shape}, not {rank} axes.")
     return shape
+
+
+def image_tower(config):
+    """Return what kind of image tower a CLIP's configuration has: `vit`, `resnet` or `naflex`."""
+    vision = config["vision"]
+    if "stage_blocks" in vision:
+        return "resnet"
+    return "naflex" if "grid_size" in vision else "vit"
+
+
+def check_image_tower(config, *kinds):
+    """Raise an OtherKindError unless the image tower is of a kind that a layout has."""
+    kind = image_tower(config)
+    if kind not in kinds:
+        raise OtherKindError(f"this layout has no {kind} image tower, only {', '.join(kinds)}.")
 
 
 def count_layers(checkpoint, prefix):

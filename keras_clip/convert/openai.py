@@ -4,7 +4,7 @@ import math
 
 from keras_clip.convert import openai_resnet
 from keras_clip.convert.errors import CheckpointError
-from keras_clip.convert.naming import count_layers, shape_of
+from keras_clip.convert.naming import check_image_tower, count_layers, image_tower, shape_of
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED
 
@@ -59,9 +59,13 @@ FLOAT32 = ("*ln_*", "*embedding*", "logit_scale")
 
 
 def table(config, names=()):
-    """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence."""
-    vision = config["vision"]
-    resnet = "stage_blocks" in vision
+    """Return the Table of a CLIP; `config` as of `config_from`, `names` of no influence.
+
+    Raises:
+        CheckpointError: the image tower is of another kind.
+    """
+    check_image_tower(config, "vit", "resnet")
+    vision, resnet = config["vision"], image_tower(config) == "resnet"
     rows = (
         *(openai_resnet.vision_rows(vision) if resnet else _vit_rows(vision)),
         *under(TEXT, "", "text/"),

@@ -14,7 +14,7 @@ _MAX_INDEX_BYTES = 16 * 2**20
 def open_sharded(
     path: pathlib.Path, file: SharedFile, open_file: Callable[[pathlib.Path], Checkpoint]
 ) -> Checkpoint:
-    """Opens the shards that a `*.index.json` names, all of them beside it.
+    """Opens the shards that a `*.index.json`, or Keras's `*.weights.json`, names, all beside it.
 
     Args:
         path: The index.
@@ -32,7 +32,7 @@ def open_sharded(
             shard.close()
 
     try:
-        for name in sorted(set(placed.values())):
+        for name in sorted({shard for places in placed.values() for shard in places}):
             if not (path.parent / name).is_file():
                 raise CheckpointError(f"the index names {name}, which is not beside it")
             shards[name] = open_file(path.parent / name)
@@ -47,7 +47,8 @@ def open_sharded(
     return Checkpoint(path, formats.pop(), tensors, metadata, close)
 
 
-def _read_index(file: SharedFile) -> tuple[dict[str, str], dict]:
+def _read_index(file: SharedFile) -> tuple[dict[str, list[str]], dict]:
+    """({name of a tensor, or of a group of tensors in Keras's index: its shards}, metadata)."""
     if file.size > _MAX_INDEX_BYTES:
         raise CheckpointError(f"the index has {file.size} bytes; that is no list of shards")
     try:
@@ -59,7 +60,8 @@ def _read_index(file: SharedFile) -> tuple[dict[str, str], dict]:
     placed = index.get("weight_map") if type(index) is dict else None
     if type(placed) is not dict or not placed:
         raise CheckpointError("is JSON but no index of shards: it has no weight_map")
-    for name, shard in placed.items():
+    placed = {n: shards if type(shards) is list else [shards] for n, shards in placed.items()}
+    for name, shard in ((name, shard) for name, shards in placed.items() for shard in shards):
         # Nothing outside the directory of the index is ever opened.
         if type(shard) is not str or shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
             raise CheckpointError(
@@ -70,16 +72,20 @@ def _read_index(file: SharedFile) -> tuple[dict[str, str], dict]:
     return placed, metadata if type(metadata) is dict else {}
 
 
-def _gather(placed: dict[str, str], shards: dict[str, Checkpoint]) -> dict:
-    tensors = {}
-    for name, shard in placed.items():
-        if name not in shards[shard]:
-            raise CheckpointError(
-                f"the index places tensor {name!r} in {shard}, but it is not there"
-            )
-        tensors[name] = shards[shard][name]
+def _gather(placed: dict[str, list[str]], shards: dict[str, Checkpoint]) -> dict:
+    tensors, used = {}, set()
     for shard, opened in shards.items():
         for name in opened:
-            if placed.get(name) != shard:
+            # Keras places a layer's variables together: `/layers/dense/vars`.
+            place = name if name in placed else "/" + name.rpartition("/")[0]
+            if shard not in placed.get(place, ()) or name in tensors:
                 raise CheckpointError(f"{shard} holds tensor {name!r}, which the index leaves out")
-    return tensors
+            tensors[name] = opened[name]
+            used.add((place, shard))
+    for name, places in placed.items():
+        for shard in places:
+            if (name, shard) not in used:
+                raise CheckpointError(
+                    f"the index places tensor {name!r} in {shard}, but it is not there"
+                )
+    return {name: tensors[name] for name in placed} if set(placed) == set(tensors) else tensors

@@ -44,14 +44,15 @@ class Table:
     float32: tuple = ()
 
     def __post_init__(self):
-        pieces = {}
-        for row in self.rows:
-            pieces.setdefault(row.target, []).append((row.transform.piece or (0, 1))[:2])
-        for target, found in pieces.items():
+        for target, rows in _grouped(self.rows, "target").items():
+            found = [(row.transform.piece or (0, 1))[:2] for row in rows]
             if sorted(found) != [(k, len(found)) for k in range(len(found))]:
                 raise ValueError(f"The rows of {target} do not fill it exactly once: {found}.")
-        if len({row.source for row in self.rows}) < len(self.rows):
-            raise ValueError("Two rows name the same source.")
+        for source, rows in _grouped(self.rows, "source").items():
+            found = sorted(row.transform.share or (0, 1, 1) for row in rows)
+            stops = [0, *(stop for _, stop, _ in found)]
+            if [(start, n) for start, _, n in found] != [(stop, stops[-1]) for stop in stops[:-1]]:
+                raise ValueError(f"Rows of the same source {source} do not use it once: {found}.")
 
     def without(self, *prefixes):
         """Return a table that leaves the weights under these prefixes as they are."""
@@ -59,6 +60,13 @@ class Table:
         kept = tuple(row for row in self.rows if not row.target.startswith(prefixes))
         ignore = (*self.ignore, *(row.source for row in dropped))
         return Table(kept, ignore, self.float32)
+
+    def inside(self, prefix):
+        """Return the table of the weights under a prefix alone, which their names then lack."""
+        kept = [row for row in self.rows if row.target.startswith(prefix)]
+        rows = tuple(Row(r.source, r.target.removeprefix(prefix), r.transform) for r in kept)
+        dropped = (row.source for row in self.rows if row not in kept)
+        return Table(rows, (*self.ignore, *dropped), self.float32)
 
 
 def under(rows, source="", target=""):
@@ -104,7 +112,7 @@ def read(table, checkpoint, weights, adapt=None):
         weights[target].assign(adapt[target][1](values) if target in adapt else values)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for target, rows in _by_target(table).items():
+        for target, rows in _grouped(table.rows, "target").items():
             values = _aligned(shapes[target], weights[target].dtype)
             pending.append((target, values, pool.submit(_fill, values, checkpoint, rows)))
             if len(pending) > _WORKERS:
@@ -112,7 +120,7 @@ def read(table, checkpoint, weights, adapt=None):
         while pending:
             settle()
     if wrong:
-        lines = [f"? {name}: holds NaN or infinity" for name in wrong]
+        lines = [f"? {name}: holds NaN or infinity" for name in dict.fromkeys(wrong)]
         raise CheckpointError(_message(checkpoint, lines, "these weights are damaged"))
 
 
@@ -120,11 +128,19 @@ def _fill(values, checkpoint, rows):
     """Fill one weight from its rows' tensors; return the names of those that are damaged."""
     damaged = []
     for row in rows:
-        tensor = checkpoint[row.source]
-        row.transform.read(tensor.read() if hasattr(tensor, "read") else tensor, values)
+        row.transform.read(_stored(checkpoint[row.source], row.transform), values)
         if not _is_finite(values[row.transform.place(values.shape)]):
             damaged.append(row.source)
     return damaged
+
+
+def _stored(tensor, transform):
+    """What the file holds for one row; of a tensor that rows share, no more than that is read."""
+    lazy = hasattr(tensor, "read")
+    if not transform.share:
+        return tensor.read() if lazy else tensor
+    start, stop = transform.file_rows(tensor.shape)
+    return tensor.read((start, stop)) if lazy else tensor[start:stop]
 
 
 def _aligned(shape, dtype):
@@ -158,15 +174,22 @@ def write(table, weights, dtype=None):
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
         raise CheckpointError(f"The model does not fit this layout:{listed}")
-    return {row.source: partial(_written, row, weights, table, dtype) for row in table.rows}
+    grouped = _grouped(table.rows, "source")
+    return {
+        source: partial(_written, source, rows, weights, table.float32, dtype)
+        for source, rows in grouped.items()
+    }
 
 
-def _written(row, weights, table, dtype):
-    weight = weights[row.target]
-    values = row.transform.write(np.asarray(weight() if callable(weight) else weight))
+def _written(source, rows, weights, float32, dtype):
+    shares = []
+    for row in sorted(rows, key=lambda row: row.transform.share or ()):
+        weight = weights[row.target]
+        shares.append(row.transform.write(np.asarray(weight() if callable(weight) else weight)))
+    values = np.concatenate(shares) if len(shares) > 1 else shares[0]
     if dtype is None:
         return values
-    fixed = _matches(row.source, table.float32)
+    fixed = _matches(source, float32)
     return values.astype("float32" if fixed else _dtype(dtype), copy=False)
 
 
@@ -174,10 +197,11 @@ def _dtype(name):
     return BFLOAT16 if name == "bfloat16" else np.dtype(name)
 
 
-def _by_target(table):
+def _grouped(rows, name):
+    """{source or target: its rows}."""
     grouped = {}
-    for row in table.rows:
-        grouped.setdefault(row.target, []).append(row)
+    for row in rows:
+        grouped.setdefault(getattr(row, name), []).append(row)
     return grouped
 
 
@@ -201,7 +225,8 @@ def _check(table, checkpoint, shapes):
         found = tuple(checkpoint[row.source].shape)
         if found != wanted:
             lines.append(f"! {row.source}: file {found}, model {wanted}")
-    if lines:
+    if lines:  # rows that share a tensor tell the same of it
+        lines = list(dict.fromkeys(lines))
         raise CheckpointError(_message(checkpoint, lines, "it does not fit its configuration"))
 
 

@@ -59,6 +59,15 @@ class Layout:
             step *= size
         return True
 
+    def rows(self, start: int, stop: int) -> "Layout":
+        """Where the rows from `start` to `stop` along the first axis lie."""
+        step = self.strides[0] if self.strides is not None else math.prod(self.shape[1:])
+        return dataclasses.replace(
+            self,
+            shape=(stop - start, *self.shape[1:]),
+            offset=self.offset + start * step * self.dtype.itemsize,
+        )
+
     def check(self, available: int) -> None:
         """Raises CheckpointError unless all values lie within `available` bytes."""
         if len(self.shape) > _MAX_RANK:
@@ -115,21 +124,23 @@ class LazyTensor:
         """Bytes of the values when read."""
         return self._layout.count * self.dtype.itemsize
 
-    def read(self) -> np.ndarray:
+    def read(self, rows: tuple[int, int] | None = None) -> np.ndarray:
         """Reads the values, `shape`, into a fresh array that the caller owns.
+
+        Args:
+            rows: (start, stop) along the first axis, to read no others; None for all.
 
         Raises:
             CheckpointError: The file was closed, or changed since it was opened.
         """
         try:
-            return self._read()
+            return self._read(self._layout.rows(*rows) if rows else self._layout)
         except DAMAGE as error:
             raise CheckpointError(
                 f"{self._path}: tensor {self.name!r} cannot be read: {error}"
             ) from error
 
-    def _read(self) -> np.ndarray:
-        layout = self._layout
+    def _read(self, layout: Layout) -> np.ndarray:
         values = np.empty(layout.extent, layout.dtype)
         if values.size:
             self._blob.readinto(values.view(np.uint8).data, layout.offset)
@@ -150,7 +161,7 @@ class Checkpoint(Mapping):
 
     Args:
         path: The file or directory.
-        format: "torchscript", "torch_zip", "torch_legacy", "safetensors" or "npz".
+        format: "torchscript", "torch_zip", "torch_legacy", "safetensors", "npz" or "hdf5".
         tensors: The tensors by name, in the order of the file.
         metadata: Plain Python values found beside the tensors.
         on_close: Called once to free the files.

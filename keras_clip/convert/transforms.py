@@ -18,11 +18,14 @@ class Transform:
         permutation: order of the file's axes in the weight, or None; a reshape follows.
         piece: (k, n, axis): the tensor is the k-th of n equal pieces of the weight along an
             axis. None: it is the whole.
+        share: (start, stop, n): only the pieces start to stop belong to this weight, of n equal
+            pieces of the tensor along its first axis. None: all of it does.
     """
 
     source_shape: Callable = tuple
     permutation: tuple | None = None
     piece: tuple | None = None
+    share: tuple | None = None
 
     def place(self, shape):
         """Return the slices that this tensor fills in a weight of `shape`."""
@@ -35,17 +38,26 @@ class Transform:
 
     def file_shape(self, shape):
         """Return the shape in the file, of a tensor that belongs to a weight of `shape`."""
-        return tuple(self.source_shape(self._piece_shape(shape)))
+        own = tuple(self.source_shape(self._piece_shape(shape)))
+        if not self.share:
+            return own
+        start, stop, n = self.share
+        return (own[0] * n // (stop - start), *own[1:])
+
+    def file_rows(self, shape):
+        """Return (start, stop) of what belongs to this weight, of a file's tensor of `shape`."""
+        start, stop, n = self.share or (0, 1, 1)
+        return shape[0] * start // n, shape[0] * stop // n
 
     def read(self, values, out):
-        """Put a file's values into their place in the weight `out`, in `out`'s dtype."""
+        """Put a file's values, or their share, into the weight `out`, in `out`'s dtype."""
         target = out[self.place(out.shape)] if self.piece else out
         if self.permutation:
             values = values.transpose(self.permutation)
         _copy(values.reshape(target.shape), target)
 
     def write(self, weight):
-        """Return the file's values for a weight; a view where possible."""
+        """Return the file's values, or this share of them, for a weight; a view if possible."""
         values = weight[self.place(weight.shape)] if self.piece else weight
         shape = self.source_shape(values.shape)
         if not self.permutation:
@@ -82,6 +94,22 @@ BATCHED = Transform(lambda shape: (1, *shape))
 def part(k, n, transform=SAME, axis=-1):
     """The k-th of n equal pieces of the weight along `axis`, each brought by `transform`."""
     return replace(transform, piece=(k, n, axis))
+
+
+def share(start, stop, n, transform=SAME):
+    """The pieces start to stop, of n equal ones of the file's tensor, brought by `transform`."""
+    return replace(transform, share=(start, stop, n))
+
+
+def stacked(i, n, transform=SAME):
+    """The i-th of n layers that the file stacks on a new first axis, brought by `transform`."""
+    order = transform.permutation
+    return replace(
+        transform,
+        source_shape=lambda shape: (1, *transform.source_shape(shape)),
+        permutation=order and (0, *(axis + 1 for axis in order)),
+        share=(i, i + 1, n),
+    )
 
 
 def split_heads(num_heads):

@@ -10,9 +10,12 @@ from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.logit_scale import LogitScale
 from keras_clip.layers.mean_token import MeanToken
 from keras_clip.layers.mlp import MLP
+from keras_clip.layers.naflex_position_embedding import NaFlexPositionEmbedding
 from keras_clip.layers.patch_embedding import PatchEmbedding
+from keras_clip.layers.patch_mask import PatchMask
 from keras_clip.layers.pooling import EndOfTextPooling, TokenPooling
 from keras_clip.layers.position_embedding import PositionEmbedding
+from keras_clip.layers.register_tokens import RegisterTokens
 from keras_clip.layers.stochastic_depth import StochasticDepth
 from keras_clip.layers.transformer_encoder_block import TransformerEncoderBlock
 from keras_clip.layers.unit_norm import UnitNorm
@@ -28,8 +31,11 @@ __all__ = [
     "LayerScale",
     "LogitScale",
     "MeanToken",
+    "NaFlexPositionEmbedding",
     "PatchEmbedding",
+    "PatchMask",
     "PositionEmbedding",
+    "RegisterTokens",
     "SelfAttention",
     "StochasticDepth",
     "TokenPooling",

@@ -16,7 +16,7 @@ class AttentionPooling(Rematerialized, keras.layers.Layer):
     Args:
         num_heads: int. D is a multiple of it.
         mlp_dim: int. Width inside the perceptron.
-        activation: `gelu`, `gelu_tanh` or `quick_gelu`.
+        activation: `gelu`, `gelu_tanh`, `quick_gelu` or `swiglu`.
         epsilon: float. Of the layer norm.
 
     Reference: "Scaling Vision Transformers" (arXiv 2106.04560), section 3.2; the MAP head of

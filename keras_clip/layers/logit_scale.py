@@ -1,4 +1,4 @@
-"""The learned temperature of contrastive models."""
+"""The learned temperature and bias of contrastive models."""
 
 import math
 
@@ -15,15 +15,18 @@ class LogitScale(keras.layers.Layer):
 
     Args:
         initial_scale: float. The scale to start from, 1 / temperature.
-        max_scale: float. The largest scale that training may reach.
+        max_scale: float or None. The largest scale that training may reach; None: no clamping.
+        initial_bias: float or None. Where a learned bias of all logits starts; None: no bias.
 
-    Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), sections 2.3 and 2.5.
+    Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), sections 2.3 and 2.5;
+    the bias is of "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343), section 3.2.
     """
 
-    def __init__(self, initial_scale=1 / 0.07, max_scale=100.0, **kwargs):
+    def __init__(self, initial_scale=1 / 0.07, max_scale=100.0, initial_bias=None, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.initial_scale = initial_scale
         self.max_scale = max_scale
+        self.initial_bias = initial_bias
 
     def build(self, image_embeddings_shape, text_embeddings_shape):
         self.log_scale = self.add_weight(
@@ -31,14 +34,26 @@ class LogitScale(keras.layers.Layer):
             shape=(),
             dtype="float32",
             initializer=keras.initializers.Constant(math.log(self.initial_scale)),
-            constraint=lambda value: ops.clip(value, 0.0, math.log(self.max_scale)),
+            constraint=None if self.max_scale is None else self._clamp,
         )
+        self.bias = None
+        if self.initial_bias is not None:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(),
+                dtype="float32",
+                initializer=keras.initializers.Constant(self.initial_bias),
+            )
+
+    def _clamp(self, value):
+        return ops.clip(value, 0.0, math.log(self.max_scale))
 
     def call(self, image_embeddings, text_embeddings):
         scale = ops.exp(ops.cast(self.log_scale, "float32"))
         images = ops.cast(image_embeddings, "float32")
         texts = ops.cast(text_embeddings, "float32")
-        return scale * ops.matmul(images, ops.transpose(texts))
+        logits = scale * ops.matmul(images, ops.transpose(texts))
+        return logits if self.bias is None else logits + self.bias
 
     def compute_output_shape(self, image_embeddings_shape, text_embeddings_shape):
         return (image_embeddings_shape[0], text_embeddings_shape[0])
@@ -48,4 +63,5 @@ class LogitScale(keras.layers.Layer):
             **super().get_config(),
             "initial_scale": self.initial_scale,
             "max_scale": self.max_scale,
+            "initial_bias": self.initial_bias,
         }

@@ -13,7 +13,8 @@ class MLP(Rematerialized, keras.layers.Layer):
 
     Args:
         mlp_dim: int. Width in between.
-        activation: `gelu`, `gelu_tanh` or `quick_gelu`.
+        activation: `gelu`, `gelu_tanh`, `quick_gelu` or `swiglu`, for which the first layer is
+            twice as wide.
         dropout_rate: float. Dropout after either layer.
     """
 
@@ -26,7 +27,8 @@ class MLP(Rematerialized, keras.layers.Layer):
         self.function = get_activation(activation)
 
     def build(self, input_shape):
-        self.fc1 = keras.layers.Dense(self.mlp_dim, name="fc1", dtype=self.dtype_policy)
+        width = 2 * self.mlp_dim if self.activation == "swiglu" else self.mlp_dim
+        self.fc1 = keras.layers.Dense(width, name="fc1", dtype=self.dtype_policy)
         self.fc2 = keras.layers.Dense(input_shape[-1], name="fc2", dtype=self.dtype_policy)
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.mlp_dim))

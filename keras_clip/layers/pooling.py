@@ -8,15 +8,15 @@ from keras_clip.layers.rematerialized import Rematerialized
 
 @keras.saving.register_keras_serializable(package="keras_clip")
 class TokenPooling(Rematerialized, keras.layers.Layer):
-    """Pool by position: (B, N, D) -> (B, D).
+    """Pool by position: (B, N, D) -> (B, D), or (B, 2 D) with `class_and_mean`.
 
     Args:
         mode: `class_token` (the first token), `mean` (of the tokens behind the prefix; masked
-            ones are left out) or `last` (the last token).
+            ones are left out), `class_and_mean` (both, side by side) or `last` (the last token).
         num_prefix_tokens: int. Class and register tokens, which a mean leaves out.
     """
 
-    MODES = ("class_token", "mean", "last")
+    MODES = ("class_token", "mean", "class_and_mean", "last")
 
     def __init__(self, mode="class_token", num_prefix_tokens=0, **kwargs):
         super().__init__(**kwargs)
@@ -27,8 +27,13 @@ class TokenPooling(Rematerialized, keras.layers.Layer):
             raise ValueError(f"mode is one of {self.MODES}, not {mode!r}.")
 
     def call(self, x, mask=None):
-        if self.mode != "mean":
-            return x[:, 0 if self.mode == "class_token" else -1]
+        if self.mode == "class_and_mean":
+            return ops.concatenate([x[:, 0], self._mean(x, mask)], axis=-1)
+        if self.mode == "mean":
+            return self._mean(x, mask)
+        return x[:, 0 if self.mode == "class_token" else -1]
+
+    def _mean(self, x, mask):
         x = x[:, self.num_prefix_tokens :]
         if mask is None:
             return ops.mean(x, axis=1)
@@ -40,7 +45,7 @@ class TokenPooling(Rematerialized, keras.layers.Layer):
         return None
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[2])
+        return (input_shape[0], input_shape[2] * (2 if self.mode == "class_and_mean" else 1))
 
     def get_config(self):
         return {

@@ -19,7 +19,7 @@ class TransformerEncoderBlock(Rematerialized, keras.layers.Layer):
         num_heads: int.
         mlp_dim: int. Width inside the perceptron.
         head_dim: int or None. Width of a head; None: D // num_heads.
-        activation: `gelu`, `gelu_tanh` or `quick_gelu`.
+        activation: `gelu`, `gelu_tanh`, `quick_gelu` or `swiglu`.
         epsilon: float. Of the layer norms.
         causal: bool. A token sees itself and those before it.
         use_qkv_bias: bool.

@@ -7,7 +7,7 @@ from keras_clip.layers import TransformerEncoderBlock
 
 
 def attention_maps(model, inputs):
-    """Attention weights of every block: (B, H, W, 3) -> (layers, B, heads, N, N) float32 NumPy.
+    """Attention weights of every block: a batch -> (layers, B, heads, N, N) float32 NumPy.
 
     The model stays as it is: no node is added to its graph. Row q of a map holds the weights with
     which token q looks at each token; tokens are in the order of the sequence, prefix first.
@@ -26,12 +26,13 @@ def attention_maps(model, inputs):
             f"The model {model.name!r} has no transformer blocks of its own: pass a ViT, or a "
             'tower such as clip.get_layer("vision").'
         )
-    entrances = keras.Model(model.input, [block.input for block in blocks])
-    tokens = entrances.predict_on_batch(inputs)
-    tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
+    # Tokens, and a padding mask where the block is given one.
+    entering = {block.name: keras.tree.flatten(block.input) for block in blocks}
+    arrays = keras.Model(model.input, entering).predict_on_batch(inputs)
     maps = []
-    for block, x in zip(blocks, tokens, strict=True):
-        x = keras.ops.convert_to_tensor(x, block.compute_dtype)
-        _, scores = block(x, return_attention_scores=True, training=False)
+    for block in blocks:
+        found = keras.tree.flatten(arrays[block.name])
+        x, *mask = (keras.ops.convert_to_tensor(t, block.compute_dtype) for t in found)
+        _, scores = block(x, *mask, return_attention_scores=True, training=False)
         maps.append(keras.ops.convert_to_numpy(keras.ops.cast(scores, "float32")))
     return np.stack(maps)

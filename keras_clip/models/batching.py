@@ -5,11 +5,24 @@ import numpy as np
 LONG_WORK = 8  # batches; anything shorter is over before a bar has been read
 
 
+def num_rows(rows):
+    """How many rows a sequence, or each of a dictionary of sequences, has."""
+    return len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
+
+
 def batches(rows, batch_size):
-    """Cut a sequence into slices of at most `batch_size` rows."""
+    """Cut a sequence, or a dictionary of them, into slices of at most `batch_size` rows."""
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1, not {batch_size}.")
-    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    starts = range(0, num_rows(rows), batch_size)
+    return [map_rows(lambda part, i=i: part[i : i + batch_size], rows) for i in starts]
+
+
+def map_rows(function, rows):
+    """Apply a function to a sequence, or to each of a dictionary of them."""
+    if isinstance(rows, dict):
+        return {name: function(part) for name, part in rows.items()}
+    return function(rows)
 
 
 def track(items, description, progress=None):
@@ -31,13 +44,13 @@ def track(items, description, progress=None):
 
 
 def run_batch(model, rows, batch_size):
-    """Compute one batch in the compiled graph: (b, ...) -> (b, ...) NumPy.
+    """Compute one batch in the compiled graph: (b, ...), or a dictionary -> (b, ...) NumPy.
 
     A short batch is filled up to `batch_size`, so that it needs no compilation of its own.
     """
-    missing = batch_size - len(rows)
+    missing = batch_size - num_rows(rows)
     if missing:
-        rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+        rows = map_rows(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), rows)
     output = np.asarray(model.predict_on_batch(rows))
     return output[: batch_size - missing]
 

@@ -9,10 +9,10 @@ def changed(stored, image_size=None, num_classes=None, overrides=None):
     """Return a configuration with other values.
 
     Args:
-        stored: ViTConfig or CLIPConfig.
+        stored: the configuration of a checkpoint.
         image_size: int or (height, width) in pixels, or None.
         num_classes: int or None. Another number than the stored one drops what belongs to the old
-            head: its labels and the layer before it.
+            head: its labels, the layer before it, and a second head.
         overrides: {field: value}; a dictionary changes some fields of a configuration inside.
 
     Raises:
@@ -27,13 +27,19 @@ def changed(stored, image_size=None, num_classes=None, overrides=None):
         return _replaced(stored, changes)
     if image_size is not None:
         changes["image_size"] = image_size
-    if num_classes not in (None, stored.num_classes):
-        changes = {"labels": None, "pre_logits_dim": None, **changes, "num_classes": num_classes}
+    if num_classes not in (None, getattr(stored, "num_classes", None)):
+        dropped = {"labels": None, "pre_logits_dim": None, "use_distillation_head": False}
+        changes = {**dropped, **changes, "num_classes": num_classes}
     return _replaced(stored, changes)
 
 
 def _replaced(config, changes):
     known = {field.name for field in fields(config)}
+    if "image_size" in changes and "grid_size" in known:
+        raise ValueError(
+            "A NaFlex model takes pictures of any size; how many patches it cuts them into is "
+            "vision={'image': {'max_patches': 1024}}."
+        )
     unknown = sorted(set(changes) - known)
     if unknown:
         raise ValueError(f"{type(config).__name__} has no {unknown}; its fields: {sorted(known)}.")

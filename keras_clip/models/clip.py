@@ -4,28 +4,27 @@ import keras
 import numpy as np
 
 from keras_clip.layers import LogitScale, UnitNorm
-from keras_clip.models import embedding, preset_directory, zero_shot
-from keras_clip.models.config import CLIPConfig, ResNetConfig
+from keras_clip.models import embedding, zero_shot
+from keras_clip.models.config import CLIPConfig
 from keras_clip.models.contrastive import (
     INPUTS,
     check_batches,
     check_inputs,
     contrastive_loss,
     kept_weights,
+    sigmoid_loss,
 )
 from keras_clip.models.policy import policy_scope
-from keras_clip.models.resnet import resnet_graph
-from keras_clip.models.text import text_tower
-from keras_clip.models.tower import make_tower
-from keras_clip.models.vit import vision_graph
-from keras_clip.preprocessing.images import ImageProcessor
+from keras_clip.models.preset_model import PresetModel, Tokenized
+from keras_clip.models.towers import TextTower, VisionTower
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class CLIP(keras.Model):
+class CLIP(PresetModel, Tokenized, keras.Model):
     """A CLIP model, built from its configuration.
 
-    Inputs: `images` (n, H, W, 3) float, normalised, and `token_ids` (m, T) int32.
+    Inputs: `images` (n, H, W, 3) float, normalised, and `token_ids` (m, T) int32. The images of a
+    NaFlex model are a dictionary of `patches` and `grid_sizes` (see `naflex_graph`).
     Outputs: `image_embeddings` (n, dim) and `text_embeddings` (m, dim), float32 of unit length,
     and `logits` (n, m), the scaled cosines. n and m need not be equal except in training.
 
@@ -39,18 +38,19 @@ class CLIP(keras.Model):
     (arXiv 2103.00020).
     """
 
+    FAMILY = "clip"
+
     def __init__(self, config, tokenizer=None, dtype=None, name="clip", **kwargs):
         config = CLIPConfig.from_dict(config) if isinstance(config, dict) else config
         with policy_scope(dtype):
-            resnet = isinstance(config.vision, ResNetConfig)
-            graph = resnet_graph if resnet else vision_graph
-            vision = make_tower(*graph(config.vision), name="vision")
-            text = text_tower(config.text)
-            images = keras.Input((*config.vision.image_size, 3), name="images")
+            vision, text = VisionTower(config.vision), TextTower(config.text)
+            images = _inputs_like(vision)
             token_ids = keras.Input((None,), dtype="int32", name="token_ids")
             image_embeddings = UnitNorm(name="image_embeddings")(vision(images))
             text_embeddings = UnitNorm(name="text_embeddings")(text(token_ids))
-            scale = LogitScale(config.initial_scale, config.max_scale, name="logit_scale")
+            scale = LogitScale(
+                config.initial_scale, config.max_scale, config.initial_bias, name="logit_scale"
+            )
             outputs = {
                 "image_embeddings": image_embeddings,
                 "text_embeddings": text_embeddings,
@@ -63,32 +63,23 @@ class CLIP(keras.Model):
         self._tokenizer = tokenizer
 
     @property
-    def tokenizer(self):
-        """Strings -> (n, context_length) int32.
-
-        Raises:
-            ValueError: the model was built without a tokenizer.
-        """
-        if self._tokenizer is None:
-            raise ValueError(
-                "This CLIP has no tokenizer: give its vocabulary, as in "
-                "keras_clip.from_preset(source, tokenizer='bpe_simple_vocab_16e6.txt.gz') or "
-                "CLIP(config, CLIPTokenizer.from_file(path))."
-            )
-        return self._tokenizer
-
-    @property
     def image_processor(self):
-        """Raw pictures -> (n, H, W, 3) float32, as this model was trained with."""
-        return ImageProcessor(self.config.vision.image)
+        """Raw pictures -> the input `images`, as this model was trained with."""
+        return self.get_layer("vision").image_processor
 
     @property
     def scale(self):
         """What cosines are multiplied with, a float."""
         return float(np.exp(keras.ops.convert_to_numpy(self.get_layer("logit_scale").log_scale)))
 
+    @property
+    def bias(self):
+        """What is added to scaled cosines, a float; 0 where the model has no bias."""
+        bias = self.get_layer("logit_scale").bias
+        return 0.0 if bias is None else float(keras.ops.convert_to_numpy(bias))
+
     def encode_image(self, images):
-        """Normalised pixels (n, H, W, 3) -> (n, dim) tensor, NOT of unit length, differentiable."""
+        """What `image_processor` gives -> (n, dim) tensor, NOT of unit length, differentiable."""
         return self.get_layer("vision")(images)
 
     def encode_text(self, token_ids):
@@ -107,8 +98,7 @@ class CLIP(keras.Model):
         Raises:
             ImageError: a picture cannot be read; the message names it.
         """
-        tower = self.get_layer("vision")
-        return embedding.embed_images(tower, self.image_processor, images, batch_size, progress)
+        return self.get_layer("vision").embed_images(images, batch_size, progress)
 
     def embed_texts(self, texts, batch_size=64, progress=None):
         """Embed strings: n of them -> (n, dim) float32 NumPy, unit length.
@@ -119,10 +109,9 @@ class CLIP(keras.Model):
             progress: bool or None. None: a bar for long work on a terminal.
         """
         token_ids = self.tokenizer(texts)
-        tower = self.get_layer("text")
-        return embedding.embed_texts(tower, self.config.text, token_ids, batch_size, progress)
+        return self.get_layer("text").embed_token_ids(token_ids, batch_size, progress)
 
-    def zero_shot_classifier(self, labels, templates=zero_shot.TEMPLATE, activation="softmax"):
+    def zero_shot_classifier(self, labels, templates=zero_shot.TEMPLATE, activation="auto"):
         """Make a Keras classifier from class names: pixels (B, H, W, 3) -> (B, classes).
 
         The image tower is shared with this model, so fine-tuning the classifier moves both.
@@ -130,7 +119,8 @@ class CLIP(keras.Model):
         Args:
             labels: list of str, all different.
             templates: str or list of str with `{}`; several are averaged as in the paper.
-            activation: `softmax`, `sigmoid`, or None for logits.
+            activation: `softmax`, `sigmoid`, None for logits, or `auto`: what the model was
+                trained with.
 
         Raises:
             ValueError: no labels, repeated labels, or a template without `{}`.
@@ -138,13 +128,15 @@ class CLIP(keras.Model):
         labels, templates = zero_shot.check_prompts(labels, templates)
         weights = zero_shot.class_weights(self.embed_texts, labels, templates)
         vision = self.get_layer("vision")
-        return zero_shot.zero_shot_classifier(vision, weights, self.scale, activation)
+        if activation == "auto":
+            activation = "sigmoid" if self.config.is_sigmoid else "softmax"
+        return zero_shot.zero_shot_classifier(vision, weights, self.scale, self.bias, activation)
 
     def predict(self, x, batch_size=32, verbose="auto", **kwargs):
         """Run on n images and m texts, in batches: the outputs of the call, as NumPy.
 
         Args:
-            x: {"images": (n, H, W, 3), "token_ids": (m, T)}; n and m may differ.
+            x: {"images": n of them, "token_ids": (m, T)}; n and m may differ.
             batch_size: int. Rows a step.
             verbose: `auto`, 0 or 1, as in Keras.
         """
@@ -154,7 +146,7 @@ class CLIP(keras.Model):
         images, texts = (
             embedding.embed_rows(towers[key], x[key], batch_size, progress) for key in INPUTS
         )
-        logits = np.float32(self.scale) * images @ texts.T
+        logits = np.float32(self.scale) * images @ texts.T + np.float32(self.bias)
         return {"image_embeddings": images, "text_embeddings": texts, "logits": logits}
 
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
@@ -179,37 +171,19 @@ class CLIP(keras.Model):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Symmetric contrastive loss of a batch of pairs, in float32; `y` is not needed."""
-        loss = contrastive_loss(y_pred["logits"])
+        """Contrastive loss of a batch of pairs, in float32; `y` is not needed."""
+        loss_of = sigmoid_loss if self.config.is_sigmoid else contrastive_loss
+        loss = loss_of(y_pred["logits"])
         for extra in self.losses:
             loss = loss + keras.ops.cast(extra, "float32")
         return loss
 
-    def save_to_preset(self, directory, dtype=None):
-        """Write configuration, weights and tokenizer; `from_preset` on it gives this model back.
 
-        Args:
-            directory: path, created.
-            dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
-        """
-        preset_directory.save(self, directory, "clip", self._tokenizer, dtype)
-
-    def save_assets(self, directory):
-        """Keras's hook: put the tokenizer into a `.keras` file."""
-        if self._tokenizer is not None:
-            self._tokenizer.save(directory)
-
-    def load_assets(self, directory):
-        """Keras's hook: take the tokenizer back out of a `.keras` file."""
-        self._tokenizer = preset_directory.load_tokenizer(directory)
-
-    def get_config(self):
+def _inputs_like(vision):
+    """Inputs of the shapes that an image tower takes."""
+    if isinstance(vision.input, dict):
         return {
-            "config": self.config.to_dict(),
-            "dtype": self.dtype_policy.name,
-            "name": self.name,
+            name: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=name)
+            for name, x in vision.input.items()
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+    return keras.Input(vision.input.shape[1:], name="images")

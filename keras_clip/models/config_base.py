@@ -27,7 +27,7 @@ class Config:
         built = {}
         for name, value in values.items():
             if isinstance(value, dict):
-                built[name] = cls.nested(name, value).from_dict(value)
+                built[name] = cls.nested(name, value)
             else:
                 built[name] = tuple(value) if isinstance(value, list) else value
         try:
@@ -37,8 +37,8 @@ class Config:
 
     @staticmethod
     def nested(name, values):
-        """Return the class of the dictionary in field `name`."""
-        return ImageConfig
+        """Build the configuration in field `name`."""
+        return ImageConfig.from_dict(values)
 
     def replace(self, **changes):
         """Return a copy with some fields changed."""

@@ -1,9 +1,11 @@
-"""The contrastive loss, and the checks that keep it from being silently meaningless."""
+"""The contrastive losses, and the checks that keep it from being silently meaningless."""
 
 from contextlib import contextmanager
 
 import keras
 from keras import ops
+
+from keras_clip.models.batching import num_rows
 
 INPUTS = ("images", "token_ids")
 TOO_SMALL = (
@@ -25,6 +27,19 @@ def contrastive_loss(logits):
     by_image = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     by_text = ops.sparse_categorical_crossentropy(labels, ops.transpose(logits), from_logits=True)
     return (ops.mean(by_image) + ops.mean(by_text)) / 2
+
+
+def sigmoid_loss(logits):
+    """Sum over texts, mean over images, of each pair's binary cross entropy: (n, n) -> scalar.
+
+    Raises:
+        ValueError: as `contrastive_loss`.
+
+    Reference: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343), section 3.2.
+    """
+    logits = _check_pairs(ops.cast(logits, "float32"))
+    signs = 2 * ops.eye(ops.shape(logits)[0], dtype="float32") - 1
+    return -ops.mean(ops.sum(ops.log_sigmoid(signs * logits), axis=-1))
 
 
 def _check_pairs(logits):
@@ -57,7 +72,7 @@ def check_batches(x, batch_size):
         raise ValueError('This needs data: {"images": ..., "token_ids": ...}, or a dataset of it.')
     if isinstance(x, dict):
         check_inputs(x)
-        images, texts = len(x["images"]), len(x["token_ids"])
+        images, texts = num_rows(x["images"]), len(x["token_ids"])
         if images != texts:
             raise ValueError(f"There are {images} images but {texts} texts: training needs pairs.")
         if min(images, batch_size) < 2 or images % batch_size == 1:

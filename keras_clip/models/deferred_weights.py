@@ -31,7 +31,7 @@ def _tensor(array, dtype):
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.device_put(array)
+        return jax.device_put(array).astype(dtype)  # no copy where it has this dtype
     if not array.flags.c_contiguous or array.ctypes.data % _TENSORFLOW_ALIGNMENT:
         return array  # TensorFlow would take it, and abort the process at the first sum
     import tensorflow as tf

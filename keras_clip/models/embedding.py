@@ -1,11 +1,15 @@
 """Raw pictures and strings to unit vectors, in compiled batches."""
 
+from functools import partial
+
 import numpy as np
 
-from keras_clip.models.batching import batches, run_batch, track, unit_rows
+from keras_clip.models.batching import batches, map_rows, num_rows, run_batch, track, unit_rows
 
 # Lengths that texts are cut to; each is compiled once.
 BUCKETS = (8, 12, 16, 24, 32, 48, 64)
+
+_as_arrays = partial(map_rows, np.asarray)
 
 
 def embed_images(tower, processor, images, batch_size=32, progress=None):
@@ -17,19 +21,19 @@ def embed_images(tower, processor, images, batch_size=32, progress=None):
     return embed_rows(tower, images, batch_size, progress, processor)
 
 
-def embed_rows(tower, rows, batch_size=32, progress=None, prepare=np.asarray):
+def embed_rows(tower, rows, batch_size=32, progress=None, prepare=_as_arrays):
     """Embed rows for a tower: n of them -> (n, dim) float32, unit length.
 
     Args:
-        tower: keras.Model with one input.
-        rows: array or list.
+        tower: keras.Model.
+        rows: array, list, or dictionary of arrays.
         batch_size: int.
         progress: bool or None. None: a bar for long work on a terminal.
         prepare: function from a slice of rows to the tower's input.
     """
-    if not len(rows):
+    if not num_rows(rows):
         raise ValueError("There is nothing to embed: the list is empty.")
-    size = min(batch_size, len(rows))
+    size = min(batch_size, num_rows(rows))
     parts = track(batches(rows, size), "Embedding", progress)
     rows = np.concatenate([run_batch(tower, prepare(part), size) for part in parts])
     return unit_rows(rows.astype("float32"))

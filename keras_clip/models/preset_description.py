@@ -1,9 +1,13 @@
 """What stands in a preset's config.json, checked."""
 
 import json
+from pathlib import Path
 
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.models.preset_directory import FORMAT
+
+# How pictures become pixels, as transformers and as KerasHub say it.
+_PICTURES = ("preprocessor_config.json", "image_converter.json")
 
 
 def read_json(path):
@@ -21,6 +25,31 @@ def read_json(path):
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: holds no JSON object but {type(values).__name__}.")
     return values
+
+
+def read_description(folder, more=None):
+    """Return what stands beside the weights in a directory: (configuration, image processing).
+
+    The configuration has the fields of config.json and of open_clip_config.json, which have none in
+    common, so that a layout can look for its own; None where there is neither.
+
+    Args:
+        folder: pathlib.Path or None.
+        more: dictionary, or path of a JSON file, with fields that the directory lacks; or None.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
+    names = ("config.json", "open_clip_config.json", *_PICTURES)
+    *configs, pictures, others = (read_json(folder / name) if folder else None for name in names)
+    if more is not None and not isinstance(more, dict):
+        path, more = Path(more), read_json(Path(more))
+        if more is None:
+            raise CheckpointError(f"{path}: there is no such file; config= names a JSON file.")
+    merged = {}
+    for values in (*configs, more):
+        merged.update(values or {})
+    return merged or None, pictures or others
 
 
 def is_native(description):

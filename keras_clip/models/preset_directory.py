@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_clip.convert.write import write_safetensors
 from keras_clip.models.weights import named_weights
-from keras_clip.preprocessing.tokenizer import CLIPTokenizer
+from keras_clip.preprocessing.tokenizer_files import read_tokenizer
 
 FORMAT = {"format": "keras_clip", "version": 1}
 
@@ -24,7 +24,7 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         model: ViT or CLIP, with `config`.
         directory: path, created; files of an earlier preset in it are replaced.
         family: str. The name of its family in `keras_clip.presets`.
-        tokenizer: CLIPTokenizer or None.
+        tokenizer: CLIPTokenizer, SigLIPTokenizer or None.
         dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
     """
     directory = Path(directory)
@@ -54,4 +54,4 @@ def _value(variable, dtype):
 
 def load_tokenizer(directory):
     """Read the tokenizer of a preset directory."""
-    return CLIPTokenizer.from_file(directory)
+    return read_tokenizer(directory)

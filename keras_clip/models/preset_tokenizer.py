@@ -3,6 +3,7 @@
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.models.preset_description import is_native, read_json
 from keras_clip.preprocessing.tokenizer import CLIPTokenizer
+from keras_clip.preprocessing.tokenizer_files import TOKENIZERS, tokenizer_class
 
 
 def pick_tokenizer(text, asked, beside, locate):
@@ -10,7 +11,7 @@ def pick_tokenizer(text, asked, beside, locate):
 
     Args:
         text: TextConfig; it gives the length of a row and the id that fills it up.
-        asked: CLIPTokenizer, a place, or None.
+        asked: CLIPTokenizer, SigLIPTokenizer, a place, or None.
         beside: places to look at where none is asked for; None among them is passed over.
         locate: function from a place to a local pathlib.Path.
 
@@ -18,15 +19,17 @@ def pick_tokenizer(text, asked, beside, locate):
         FileNotFoundError: there is no vocabulary in the place that was asked for.
         ValueError: a vocabulary is damaged; CheckpointError: it is another model's.
     """
-    if isinstance(asked, CLIPTokenizer):
+    if isinstance(asked, TOKENIZERS):
         return asked
     for place in [asked] if asked else [place for place in beside if place]:
         path = locate(place)
         # What a preset of our own has saved stands in its tokenizer_config.json.
         own = path.is_dir() and is_native(read_json(path / "config.json"))
-        rows = {"context_length": text.context_length, "pad_token_id": text.pad_token_id}
+        kind, rows = tokenizer_class(path), {"context_length": text.context_length}
+        if kind is CLIPTokenizer:  # SigLIP's padding is in its own files, and not always in these
+            rows["pad_token_id"] = text.pad_token_id
         try:
-            found = CLIPTokenizer.from_file(path, **({} if own else rows))
+            found = kind.from_file(path, **({} if own else rows))
         except FileNotFoundError:
             if asked:
                 raise

@@ -55,10 +55,10 @@ def position_adaptation(stored, wanted, prefix=""):
     """
     if stored.grid_size == wanted.grid_size:
         return {}
-    rows = stored.num_prefix_tokens + math.prod(stored.grid_size)
+    rows = stored.num_position_tokens + math.prod(stored.grid_size)
     resample = partial(
         resize_positions,
-        num_prefix_tokens=stored.num_prefix_tokens,
+        num_prefix_tokens=stored.num_position_tokens,
         old_grid=stored.grid_size,
         new_grid=wanted.grid_size,
         method=stored.position_resize,

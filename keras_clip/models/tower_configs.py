@@ -6,7 +6,8 @@ from keras_clip.models.config_base import Config, one_of, pair
 from keras_clip.preprocessing.image_config import ImageConfig
 
 POSITION_RESIZES = ("bicubic_antialias", "bicubic", "bilinear_aligned", "bicubic_offset")
-VISION_POOLINGS = ("class_token", "mean")
+VISION_POOLINGS = ("class_token", "mean", "class_and_mean", "attention")
+FINAL_NORMS = ("tokens", "pooled", None)
 TEXT_POOLINGS = ("highest_id", "end_token", "last")
 
 
@@ -18,10 +19,14 @@ class ViTConfig(Config):
         hidden_dim, num_layers, num_heads, mlp_dim: the encoder's sizes.
         patch_size: int or (height, width) in pixels.
         image_size: int or (height, width) in pixels.
-        activation: `gelu`, `gelu_tanh` or `quick_gelu`.
+        activation: `gelu`, `gelu_tanh`, `quick_gelu` or `swiglu`.
         epsilon: of every layer norm.
-        num_prefix_tokens: class token and registers; 0 for none.
-        pooling: `class_token` or `mean` (of the patches), where there is a head or projection.
+        num_prefix_tokens: class token and others that have a position; 0 for none.
+        use_prefix_positions: False: only patches have positions, the prefix comes behind them.
+        num_register_tokens: tokens without a position, inserted behind the prefix.
+        pooling: `class_token`, `mean` (of the patches) or `class_and_mean`, where there is a head
+            or projection; or `attention` (a learned query), which a ViT without a head has too.
+        final_norm: what the last layer norm works on: `tokens`, `pooled`, or None for no norm.
         use_patch_bias, use_qkv_bias: whether these projections have a bias.
         use_norm_pre: a layer norm before the first block, as in CLIP.
         layer_scale: initial gain of each residual branch, or None.
@@ -29,8 +34,11 @@ class ViTConfig(Config):
             linearly over the blocks up to this value.
         position_resize: how positions go to another grid (see `keras_clip.models.resize`).
         projection_dim: width of CLIP's shared space; None for a plain ViT.
+        use_projection_bias: whether this projection has a bias.
         pre_logits_dim: width of a tanh layer before the head, or None.
         num_classes: classes of the head; 0: no head, the output is the token sequence.
+        use_distillation_head: a second head on the second prefix token, as DeiT has; the logits
+            are the mean of both.
         head_activation: `softmax`, or None for logits.
         labels: class names, or None.
         image: how pictures become pixels; its size always is `image_size`.
@@ -45,7 +53,10 @@ class ViTConfig(Config):
     activation: str = "gelu"
     epsilon: float = 1e-6
     num_prefix_tokens: int = 1
+    use_prefix_positions: bool = True
+    num_register_tokens: int = 0
     pooling: str = "class_token"
+    final_norm: str | None = "tokens"
     use_patch_bias: bool = True
     use_qkv_bias: bool = True
     use_norm_pre: bool = False
@@ -54,8 +65,10 @@ class ViTConfig(Config):
     stochastic_depth_rate: float = 0.0
     position_resize: str = "bicubic_antialias"
     projection_dim: int | None = None
+    use_projection_bias: bool = False
     pre_logits_dim: int | None = None
     num_classes: int = 0
+    use_distillation_head: bool = False
     head_activation: str | None = "softmax"
     labels: tuple | None = None
     image: ImageConfig = field(default_factory=ImageConfig)
@@ -68,14 +81,34 @@ class ViTConfig(Config):
         one_of("pooling", self.pooling, VISION_POOLINGS)
         one_of("position_resize", self.position_resize, POSITION_RESIZES)
         one_of("head_activation", self.head_activation, ("softmax", "sigmoid", None))
-        if self.pooling == "class_token" and not self.num_prefix_tokens:
-            raise ValueError("pooling='class_token' needs num_prefix_tokens of at least 1.")
+        one_of("final_norm", self.final_norm, FINAL_NORMS)
+        if self.pooling.startswith("class_") and not self.num_prefix_tokens:
+            raise ValueError(f"pooling={self.pooling!r} needs num_prefix_tokens of at least 1.")
+        if self.use_distillation_head and (self.num_prefix_tokens < 2 or not self.num_classes):
+            raise ValueError("use_distillation_head needs num_classes and num_prefix_tokens=2.")
+        if self.final_norm == "pooled" and not self.is_pooled:
+            raise ValueError("final_norm='pooled' needs a head, a projection or attention pooling.")
         if any(s % p for s, p in zip(self.image_size, self.patch_size, strict=True)):
             raise ValueError(
                 f"image_size={self.image_size} is not divisible by patch_size={self.patch_size}."
             )
         if self.labels is not None and len(self.labels) != self.num_classes:
             raise ValueError(f"{len(self.labels)} labels for num_classes={self.num_classes}.")
+
+    @property
+    def is_pooled(self):
+        """Whether the output is one vector a picture and not its tokens."""
+        return bool(self.projection_dim or self.num_classes or self.pooling == "attention")
+
+    @property
+    def embedding_dim(self):
+        """Width of the output of an image tower."""
+        return self.projection_dim or self.hidden_dim
+
+    @property
+    def num_position_tokens(self):
+        """Prefix tokens that have a position."""
+        return self.num_prefix_tokens if self.use_prefix_positions else 0
 
     @property
     def grid_size(self):
@@ -108,7 +141,8 @@ class ResNetConfig(Config):
     image: ImageConfig = field(default_factory=ImageConfig)
 
     num_classes = 0
-    num_prefix_tokens = 1
+    num_position_tokens = 1
+    is_pooled = True
     STRIDE = 32
 
     def __post_init__(self):
@@ -124,6 +158,16 @@ class ResNetConfig(Config):
                 f"{self.STRIDE} x width={self.width} is not divisible by "
                 f"num_heads={self.num_heads}."
             )
+
+    @property
+    def hidden_dim(self):
+        """Channels of the last feature map."""
+        return self.STRIDE * self.width
+
+    @property
+    def embedding_dim(self):
+        """Width of the output."""
+        return self.projection_dim
 
     @property
     def grid_size(self):
@@ -146,6 +190,7 @@ class TextConfig(Config):
         end_token_id: id that ends a text; only `end_token` needs it.
         pad_token_id: id that fills a row up; with a causal mask it changes nothing.
         projection_dim: width of the shared space.
+        use_projection_bias: whether the projection to it has a bias.
         dropout_rate: regularisation in training.
     """
 
@@ -162,6 +207,7 @@ class TextConfig(Config):
     end_token_id: int | None = None
     pad_token_id: int = 0
     projection_dim: int = 512
+    use_projection_bias: bool = False
     dropout_rate: float = 0.0
 
     def __post_init__(self):

@@ -51,19 +51,22 @@ def class_weights(embed_texts, labels, templates):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def zero_shot_classifier(vision, weights, scale, activation="softmax"):
+def zero_shot_classifier(vision, weights, scale, bias=0.0, activation="softmax"):
     """Build the Keras model: pixels (B, H, W, 3) -> (B, classes).
 
     Args:
         vision: the image tower; it is shared, so fine-tuning the classifier moves it.
         weights: (classes, dim) unit vectors; they become the head's kernel.
         scale: float. What the cosines are multiplied with.
+        bias: float. What is added to them; where it is not 0, the head has a bias.
         activation: `softmax`, `sigmoid` or None for logits.
     """
     x = UnitNorm(name="image_embeddings")(vision.output)
-    head = keras.layers.Dense(len(weights), use_bias=False, name="head", dtype="float32")
+    head = keras.layers.Dense(len(weights), use_bias=bool(bias), name="head", dtype="float32")
     x = head(x)
     head.kernel.assign(scale * weights.T)
+    if bias:
+        head.bias.assign(np.full(len(weights), bias, "float32"))
     x = keras.layers.Activation(activation or "linear", name="predictions", dtype="float32")(x)
     classifier = make_tower(vision.input, x, name="zero_shot_classifier")
     classifier(vision.input)  # Keras exports to ONNX only what has been called

@@ -1,5 +1,6 @@
 """How a model wants its pictures: size, resize, crop, colour, normalisation."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -14,8 +15,29 @@ _CHOICES = {
 }
 
 
+class ImageSettings:
+    """Base of the picture settings: to and from plain dictionaries, strict about keys."""
+
+    @classmethod
+    def from_dict(cls, values):
+        """Build from a dictionary.
+
+        Raises:
+            ValueError: a key that is no field.
+        """
+        known = sorted(field.name for field in fields(cls))
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no {unknown}; its fields are {known}.")
+        return cls(**values)
+
+    def to_dict(self):
+        """The fields as plain values."""
+        return asdict(self)
+
+
 @dataclass(frozen=True)
-class ImageConfig:
+class ImageConfig(ImageSettings):
     """How a model wants its pictures.
 
     Args:
@@ -25,6 +47,8 @@ class ImageConfig:
         resize_mode: "shortest" scales until the picture covers the size and crops its centre;
             "squash" changes the aspect ratio.
         interpolation: "bicubic" or "bilinear", both with antialiasing.
+        crop_fraction: size / crop_fraction, rounded down, is what a picture is scaled to before
+            its centre of `size` is taken (`crop_pct` in timm); 1 crops only what sticks out.
         crop: where an odd margin goes: "openai" is round((H - h) / 2), half to even,
             "huggingface" is (H - h) // 2.
         color: "last" resizes in the file's own mode and then converts to RGB (OpenAI); "first"
@@ -40,37 +64,22 @@ class ImageConfig:
     std: tuple = OPENAI_STD
     resize_mode: str = "shortest"
     interpolation: str = "bicubic"
+    crop_fraction: float = 1.0
     crop: str = "openai"
     color: str = "last"
 
     def __post_init__(self):
         object.__setattr__(self, "size", _checked_size(self.size))
         for name in ("mean", "std"):
-            object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}.")
-
-    @classmethod
-    def from_dict(cls, values):
-        """Build from a dictionary.
-
-        Raises:
-            ValueError: a key that is no field.
-        """
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            known = sorted(field.name for field in fields(cls))
-            raise ValueError(f"ImageConfig has no {unknown}; its fields are {known}.")
-        return cls(**values)
-
-    def to_dict(self):
-        """The fields as plain values."""
-        return asdict(self)
+            object.__setattr__(self, name, three_numbers(name, getattr(self, name)))
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(f"crop_fraction is in (0, 1], not {self.crop_fraction!r}.")
+        check_choices(self, _CHOICES)
 
     def resized(self, height, width):
         """Size (height, width) after the resize and before the crop, in pixels."""
-        h, w = self.size
+        # The addend undoes the rounding of a fraction such as 224 / 248.
+        h, w = (math.floor(side / self.crop_fraction + 1e-6) for side in self.size)
         if self.resize_mode == "squash":
             return h, w
         # int() of this quotient, and no other rounding, is what torchvision does.
@@ -94,7 +103,20 @@ def _checked_size(size):
     return tuple(int(n) for n in pair)
 
 
-def _three_numbers(name, values):
+def check_choices(config, names):
+    """Raise a ValueError unless these fields have one of their values."""
+    for name in names:
+        if getattr(config, name) not in _CHOICES[name]:
+            found = getattr(config, name)
+            raise ValueError(f"{name} must be one of {_CHOICES[name]}, got {found!r}.")
+
+
+def three_numbers(name, values):
+    """Return three finite numbers, positive ones for `std`, as a tuple of floats.
+
+    Raises:
+        ValueError: they are not.
+    """
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):

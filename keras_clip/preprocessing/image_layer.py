@@ -20,6 +20,7 @@ class ImagePreprocessing(keras.layers.Layer):
         std: three positive numbers, divided by afterwards.
         resize_mode: "shortest" (cover the size, crop the centre) or "squash".
         interpolation: "bicubic" or "bilinear", both with antialiasing.
+        crop_fraction: share of the scaled picture's side that the crop keeps.
         crop: "openai" or "huggingface": where an odd margin goes.
 
     Raises:
@@ -35,11 +36,14 @@ class ImagePreprocessing(keras.layers.Layer):
         std=OPENAI_STD,
         resize_mode="shortest",
         interpolation="bicubic",
+        crop_fraction=1.0,
         crop="openai",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_config = ImageConfig(size, mean, std, resize_mode, interpolation, crop)
+        self.image_config = ImageConfig(
+            size, mean, std, resize_mode, interpolation, crop_fraction, crop
+        )
 
     @classmethod
     def from_image_config(cls, config, **kwargs):
@@ -76,7 +80,7 @@ class ImagePreprocessing(keras.layers.Layer):
         rows_first = height < x.shape[1] and width > x.shape[2]
         x = self._resize(x, *((height, x.shape[2]) if rows_first else (x.shape[1], width)))
         x = self._resize(x, height, width)
-        if config.resize_mode == "shortest":
+        if (height, width) != config.size:
             top, left = config.offsets(height, width)
             x = x[:, top : top + config.size[0], left : left + config.size[1]]
         mean = ops.convert_to_tensor(config.mean, dtype="float32")
@@ -109,5 +113,5 @@ class ImagePreprocessing(keras.layers.Layer):
 
 def _arguments(config):
     """The layer's constructor arguments, as plain values."""
-    names = ("size", "mean", "std", "resize_mode", "interpolation", "crop")
+    names = ("size", "mean", "std", "resize_mode", "interpolation", "crop_fraction", "crop")
     return {name: getattr(config, name) for name in names}

@@ -25,7 +25,7 @@ class ImageProcessor:
         self.config = ImageConfig() if config is None else config
         if not isinstance(self.config, ImageConfig):
             raise TypeError(f"config must be an ImageConfig, got {type(config).__name__}.")
-        self.max_workers = max_workers or _core_count()
+        self.max_workers = max_workers or core_count()
 
     def __repr__(self):
         return f"ImageProcessor({self.config!r})"
@@ -44,26 +44,15 @@ class ImageProcessor:
             ImageError: an empty list, or a picture that cannot be used; the message names it.
             TypeError: something else than a picture.
         """
-        images = _as_list(images)
+        images = as_list(images)
         pixels = np.empty((len(images), *self.config.size, 3), dtype="float32")
 
         def fill(number):
             name = f"Image {number}" if len(images) > 1 else None
             pixels[number] = self.pixels(images[number], name)
 
-        workers = min(self.max_workers, len(images))
-        if workers > 1 and len(images) >= _FEWEST_FOR_THREADS:
-            # Pillow lets go of the interpreter while it decodes and resizes.
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(fill, range(len(images))))
-        else:
-            for number in range(len(images)):
-                fill(number)
-        # The official order of operations in float32, so that the last bits agree.
-        pixels /= np.float32(255)
-        pixels -= np.asarray(self.config.mean, dtype="float32")
-        pixels /= np.asarray(self.config.std, dtype="float32")
-        return pixels
+        run_threads(fill, len(images), self.max_workers)
+        return normalize(pixels, self.config)
 
     def pixels(self, image, name=None):
         """The pixels of one picture before normalisation.
@@ -78,33 +67,74 @@ class ImageProcessor:
         Raises:
             ImageError: the picture cannot be used; the message names it.
         """
-        opened = open_image(image, name)
-        try:
-            return self._transformed(opened)
-        except (ValueError, OSError, MemoryError) as error:
-            label = os.fspath(image) if isinstance(image, (str, os.PathLike)) else name
-            raise ImageError(
-                f"{label or 'The image'}: cannot convert a picture of mode {opened.mode!r} and "
-                f"size {opened.width} x {opened.height}: {error}."
-            ) from error
+        return transformed(image, name, self._cropped)
 
-    def _transformed(self, image):
-        from PIL import Image
-
+    def _cropped(self, image):
         config = self.config
-        if config.color == "first":
-            image = _over_white(image)
         height, width = config.resized(image.height, image.width)
-        # Pillow itself takes the nearest pixel for palettes and 1 bit, and premultiplies alpha.
-        image = image.resize((width, height), Image.Resampling[config.interpolation.upper()])
-        if config.resize_mode == "shortest":
+        image = resized(image, height, width, config)
+        if (height, width) != config.size:
             top, left = config.offsets(height, width)
             h, w = config.size
             image = image.crop((left, top, left + w, top + h))
-        return np.array(_to_rgb(image))
+        return to_rgb(image)
 
 
-def _to_rgb(image):
+def run_threads(function, count, workers):
+    """Call `function(number)` for every number below `count`, in threads where that pays."""
+    workers = min(workers, count)
+    if workers > 1 and count >= _FEWEST_FOR_THREADS:
+        # Pillow lets go of the interpreter while it decodes and resizes.
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(function, range(count)))
+    else:
+        for number in range(count):
+            function(number)
+
+
+def transformed(source, name, transform):
+    """Open one picture and transform it: (H, W, 3) uint8.
+
+    Args:
+        source: path, bytes, binary file object, PIL image, or uint8 array.
+        name: what error messages call a picture that has no path.
+        transform: function from a PIL image to one in RGB.
+
+    Raises:
+        ImageError: the picture cannot be used; the message names it.
+    """
+    opened = open_image(source, name)
+    try:
+        return np.array(transform(opened))
+    except (ValueError, OSError, MemoryError) as error:
+        label = os.fspath(source) if isinstance(source, (str, os.PathLike)) else name
+        raise ImageError(
+            f"{label or 'The image'}: cannot convert a picture of mode {opened.mode!r} and "
+            f"size {opened.width} x {opened.height}: {error}."
+        ) from error
+
+
+def resized(image, height, width, config):
+    """Return a PIL image of another size, converted to RGB before where the config says so."""
+    from PIL import Image
+
+    if config.color == "first":
+        image = over_white(image)
+    # Pillow itself takes the nearest pixel for palettes and 1 bit, and premultiplies alpha.
+    return image.resize((width, height), Image.Resampling[config.interpolation.upper()])
+
+
+def normalize(pixels, config):
+    """Scale pixels of 0 to 255 to what the model wants, in place: (..., 3) float32."""
+    # The official order of operations in float32, so that the last bits agree.
+    pixels /= np.float32(255)
+    pixels -= np.asarray(config.mean, dtype="float32")
+    pixels /= np.asarray(config.std, dtype="float32")
+    return pixels
+
+
+def to_rgb(image):
+    """The picture in RGB, without regard to what is transparent."""
     if image.mode == "RGB":
         return image
     if image.mode == "La":  # Pillow knows no direct way
@@ -116,19 +146,19 @@ def _to_rgb(image):
     return image.convert("RGB")
 
 
-def _over_white(image):
+def over_white(image):
     """The picture in RGB, what is transparent laid over white as transformers does it."""
     from PIL import Image
 
     if image.mode == "La":
         image = image.convert("LA")
     if "A" not in image.getbands() and image.info.get("transparency") is None:
-        return _to_rgb(image)
+        return to_rgb(image)
     background = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
 
 
-def _as_list(images):
+def as_list(images):
     """The pictures as a list, one entry a picture."""
     if hasattr(images, "__array__") and hasattr(images, "shape"):
         array = np.asarray(images)
@@ -143,7 +173,7 @@ def _as_list(images):
     return images
 
 
-def _core_count():
+def core_count():
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -11,6 +11,7 @@ START_TOKEN, END_TOKEN = "<|startoftext|>", "<|endoftext|>"
 # OpenAI's file holds more merges than the published models use: 49,408 ids less 514.
 _MOST_MERGES = 48_894
 _MOST_BYTES = 64 * 2**20
+KERAS_HUB = "assets/tokenizer"  # in its presets
 _NO_LIMIT = 10**6  # transformers writes a huge model_max_length where none is set
 
 
@@ -27,7 +28,7 @@ def read_vocabulary(path):
     """Read `bpe_simple_vocab*.txt[.gz]`, `vocab.json` with `merges.txt`, or `tokenizer.json`.
 
     Args:
-        path: one of these files, or a directory that holds them.
+        path: one of these files, or a directory that holds them; or a preset of KerasHub.
 
     Returns:
         VocabularyFile.
@@ -37,6 +38,8 @@ def read_vocabulary(path):
         ValueError: the file is damaged or of another kind; the message names it.
     """
     path = Path(path)
+    if (path / KERAS_HUB).is_dir():
+        return _read_keras_hub(path)
     if path.is_dir():
         path = _find(path)
     if not path.is_file():
@@ -64,15 +67,23 @@ def _find(folder):
 
 
 def _read_pair(folder):
-    vocabulary = _read_json(folder / "vocab.json")
+    vocabulary = read_json(folder / "vocab.json")
     merges = _read_merges(folder / "merges.txt")
     return VocabularyFile(
         _checked(vocabulary, merges, folder / "vocab.json"), merges, _read_settings(folder)
     )
 
 
+def _read_keras_hub(folder):
+    """KerasHub's vocabulary; its tokenizer.json holds settings, and its merges have no header."""
+    path = folder / KERAS_HUB / "vocabulary.json"
+    vocabulary = read_json(path)
+    merges = _read_merges(folder / KERAS_HUB / "merges.txt", header=0)
+    return VocabularyFile(_checked(vocabulary, merges, path), merges)
+
+
 def _read_tokenizer_json(path):
-    content = _read_json(path)
+    content = read_json(path)
     model = content.get("model")
     if not isinstance(model, dict) or model.get("end_of_word_suffix") != WORD_END:
         raise ValueError(
@@ -94,7 +105,7 @@ def _read_settings(folder):
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return {}
-    content = _read_json(path)
+    content = read_json(path)
     settings = {}
     length = content.get("model_max_length")
     if isinstance(length, int) and 0 < length < _NO_LIMIT:
@@ -109,10 +120,10 @@ def _read_settings(folder):
     return {**settings, **own} if isinstance(own, dict) else settings
 
 
-def _read_merges(path):
-    """Merges of a text file: a header line, then two tokens a line."""
+def _read_merges(path, header=1):
+    """Merges of a text file: lines of a header, then two tokens a line."""
     merges = []
-    for number, line in enumerate(_read_text(path).split("\n")[1:], start=2):
+    for number, line in enumerate(read_text(path).split("\n")[header:], start=header + 1):
         pair = tuple(line.rstrip("\r").split(" "))
         if pair == ("",):
             continue
@@ -122,7 +133,13 @@ def _read_merges(path):
     return merges
 
 
-def _read_text(path):
+def read_text(path):
+    """Return the text of a file, unpacked where its name ends in `.gz`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is damaged, empty or too large; the message names it.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"No vocabulary file at {path}.")
     opener = gzip.open if path.suffix == ".gz" else open
@@ -138,9 +155,10 @@ def _read_text(path):
         raise ValueError(f"{path} is not a readable vocabulary file: {error}.") from error
 
 
-def _read_json(path):
+def read_json(path):
+    """Return the object in a JSON file as a dictionary; errors as `read_text`."""
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from error
     except RecursionError as error:

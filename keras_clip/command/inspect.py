@@ -1,0 +1,124 @@
+"""`keras-clip inspect`: what is in a checkpoint, and what would be built from it."""
+
+import math
+import os
+from fnmatch import fnmatchcase
+
+from keras_clip.catalogue import zoo
+from keras_clip.convert import CheckpointError, open_checkpoint
+from keras_clip.convert.dialects import find_dialect
+from keras_clip.download import DownloadError
+from keras_clip.models.preset_description import is_native, read_description
+from keras_clip.models.preset_model import Tokenized
+from keras_clip.models.preset_tokenizer import pick_tokenizer
+from keras_clip.presets import (
+    FAMILIES,
+    _identify,
+    _located,
+    _on_disk,
+    _places,
+    _tokenizer_places,
+)
+
+
+def inspect(source):
+    """Tell what a checkpoint holds; no weight is read and no model is built.
+
+    Args:
+        source: whatever `from_preset` takes; what is remote is fetched.
+
+    Returns:
+        Dictionary. Of the file: `source`, `path`, `format`, `values`, `bytes`, `bytes_by_dtype`,
+        `metadata`, and `tensors`, each with `name`, `shape` and `dtype`. Of what it is: `dialect`,
+        `family` and `model` (see `planned`), or None each for the reason in `why_not`.
+
+    Raises:
+        ValueError: there is no such preset; CheckpointError: the file is damaged, hostile or not
+            weights.
+        DownloadError: it cannot be fetched.
+    """
+    source = os.fspath(source)
+    entry = zoo().get(source)
+    path = _on_disk(source, entry)
+    folder, file = _places(path, entry)
+    with open_checkpoint(file) as checkpoint:
+        report = {"source": source, "path": str(checkpoint.path), **content(checkpoint)}
+        report |= {"dialect": None, "family": None, "model": None, "why_not": None}
+        try:
+            plan = _identify(checkpoint, folder, entry)
+            report["dialect"] = _dialect(checkpoint, folder, entry)
+        except CheckpointError as error:
+            report["why_not"] = str(error)
+        else:
+            report["family"] = plan.family
+            report["model"] = planned(plan, checkpoint)
+            report["model"]["tokenizer"] = _tokenizer(plan, _tokenizer_places(path, folder, entry))
+    return report
+
+
+def content(checkpoint):
+    """Return what an open checkpoint says of itself, as JSON-ready values."""
+    sizes = {}
+    for tensor in checkpoint.values():
+        sizes[str(tensor.dtype)] = sizes.get(str(tensor.dtype), 0) + tensor.nbytes
+    return {
+        "format": checkpoint.format,
+        "values": sum(math.prod(tensor.shape) for tensor in checkpoint.values()),
+        "bytes": sum(sizes.values()),
+        "bytes_by_dtype": sizes,
+        "metadata": _plain(checkpoint.metadata),
+        "tensors": [
+            {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+            for name, tensor in checkpoint.items()
+        ],
+    }
+
+
+def planned(plan, checkpoint):
+    """Return what would be built: `class`, `params`, `config`, and tensors `missing` or `unused`.
+
+    `params` counts the values of the file that become weights.
+    """
+    used = {row.source: None for row in plan.table.rows}
+    return {
+        "class": FAMILIES[plan.family][1].__name__,
+        "params": sum(math.prod(checkpoint[name].shape) for name in used if name in checkpoint),
+        "config": plan.stored.to_dict(),
+        "missing": [name for name in used if name not in checkpoint],
+        "unused": [
+            name
+            for name in checkpoint
+            if name not in used and not any(fnmatchcase(name, p) for p in plan.table.ignore)
+        ],
+    }
+
+
+def _dialect(checkpoint, folder, entry):
+    """The name of the layout, as `_identify` finds it."""
+    described, _ = read_description(folder)
+    if is_native(described):
+        return "keras_clip"
+    return entry["table"] if entry else find_dialect(checkpoint, described)[0]
+
+
+def _tokenizer(plan, places):
+    """{`class`, `vocabulary_size`}, {`why_not`}, or None where the model takes no texts."""
+    if not issubclass(FAMILIES[plan.family][1], Tokenized):
+        return None
+    try:
+        found = pick_tokenizer(getattr(plan.stored, "text", plan.stored), None, places, _located)
+    except (ValueError, OSError, DownloadError) as error:
+        return {"why_not": str(error)}
+    if found is None:
+        return {"why_not": "no vocabulary is beside the weights: give it as tokenizer=path"}
+    return {"class": type(found).__name__, "vocabulary_size": found.vocabulary_size}
+
+
+def _plain(value):
+    """The same for JSON, which has neither NaN nor infinity and whose keys are text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    number = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if number else value

@@ -1,0 +1,220 @@
+"""SigLIP's tokenizer: texts to token ids and back, from the tokenizer.json of a repository."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_clip.preprocessing.atomic_file import write_bytes
+from keras_clip.preprocessing.siglip_cleaning import (
+    CLEANINGS,
+    cleaner,
+    with_cleaning,
+    without_cleaning,
+)
+from keras_clip.preprocessing.siglip_files import read_pipeline
+from keras_clip.preprocessing.token_rows import checked_length, checked_texts
+
+# Gemma's vocabulary, which SigLIP 2 has, and SigLIP's; Gemma's `</s>` is the tag of HTML.
+_END_TOKENS = ("<eos>", "</s>")
+_GEMMA_PAD = "<pad>"
+
+
+class SigLIPTokenizer:
+    """Sentencepiece tokenizer: list of n strings -> (n, context_length) int32.
+
+    A row is the text, the end token and padding; there is no start token and no mask, since the
+    text tower sees the padding as it was trained to.
+
+    Special tokens written in a text become their ids, as in transformers.
+
+    Args:
+        content: text of a tokenizer.json; the end token and the cleaning that it may add itself
+            are not added twice.
+        context_length: tokens in a row, end included.
+        end_token: token after every text; None: the vocabulary's own.
+        pad_token: token that fills a row; None: the end token, or `<pad>` of Gemma's vocabulary.
+        cleaning: "canonicalize" (as OpenCLIP: repaired, lower case, without punctuation),
+            "huggingface" (as transformers' SiglipTokenizer: likewise, but `_` is punctuation and
+            nothing is repaired) or "lower" (lower case alone, as transformers' Siglip2Tokenizer).
+
+    Raises:
+        ValueError: the content is damaged, an argument is out of range, or a special token is not
+            in the vocabulary.
+    """
+
+    def __init__(
+        self,
+        content,
+        context_length=64,
+        end_token=None,
+        pad_token=None,
+        cleaning="canonicalize",
+    ):
+        if cleaning not in CLEANINGS:
+            raise ValueError(f"cleaning must be one of {CLEANINGS}, got {cleaning!r}.")
+        self._backend = _backend(content)
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        self.vocabulary_size = max(vocabulary.values(), default=-1) + 1
+        self.context_length = checked_length(context_length)
+        self.end_token = end_token or next((t for t in _END_TOKENS if t in vocabulary), None)
+        gemma = self.end_token == _END_TOKENS[0] and _GEMMA_PAD in vocabulary
+        self.pad_token = pad_token or (_GEMMA_PAD if gemma else self.end_token)
+        for token in (self.end_token, self.pad_token):
+            if token not in vocabulary:
+                raise ValueError(f"The special token {token!r} is not in the vocabulary.")
+        self.end_token_id = vocabulary[self.end_token]
+        self.pad_token_id = vocabulary[self.pad_token]
+        self.cleaning = cleaning
+        self._clean = cleaner(cleaning)
+
+    @classmethod
+    def from_file(cls, path, **settings):
+        """Read a tokenizer.json, or a saved tokenizer.
+
+        Args:
+            path: `tokenizer.json`, or a directory that holds it.
+            **settings: constructor arguments. What is not given comes from
+                `tokenizer_config.json` and `open_clip_config.json` beside it, else from the
+                defaults.
+
+        Returns:
+            SigLIPTokenizer.
+
+        Raises:
+            FileNotFoundError: there is none; a `spiece.model` alone is not read.
+            ValueError: a damaged file; the message names it.
+        """
+        content, found = read_pipeline(path)
+        try:
+            return cls(content, **{**found, **settings})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def __call__(self, texts, context_length=None, truncate=True):
+        """Tokenize texts into rows: text, end, padding.
+
+        Args:
+            texts: a string or a list of n strings.
+            context_length: tokens in a row, None for the tokenizer's own. A model needs its own:
+                it reads a text off the last place, padding or not.
+            truncate: cut texts that are too long and keep the end token in the last place; False
+                raises instead.
+
+        Returns:
+            (n, context_length) int32 NumPy array.
+
+        Raises:
+            TypeError: something else than strings.
+            ValueError: an empty list, or a text that is too long with `truncate=False`.
+        """
+        texts = checked_texts(texts)
+        length = self.context_length if context_length is None else checked_length(context_length)
+        rows = np.full((len(texts), length), self.pad_token_id, "int32")
+        for number, ids in enumerate(self._encode_all(texts)):
+            if len(ids) >= length and not truncate:
+                raise ValueError(
+                    f"Text {number} is too long: {len(ids) + 1} tokens with the end, at most "
+                    f"{length} fit. Shorten it or pass truncate=True. Text: {texts[number][:100]!r}"
+                )
+            ids = [*ids[: length - 1], self.end_token_id]
+            rows[number, : len(ids)] = ids
+        return rows
+
+    def encode(self, text):
+        """Token ids of one text, without the end, not cut.
+
+        Args:
+            text: a string.
+
+        Returns:
+            list of int.
+
+        Raises:
+            TypeError: not a string.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"encode takes one string, got {type(text).__name__}.")
+        return self._encode_all([text])[0]
+
+    def detokenize(self, ids, skip_special=False):
+        """Turn token ids into text.
+
+        Args:
+            ids: ids of one text, (length,), or rows, (n, length); lists or an array.
+            skip_special: drop everything from the first end token on, and other special tokens.
+
+        Returns:
+            A string, or a list of n strings.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        ids = np.asarray(ids).tolist()
+        if ids and isinstance(ids[0], list):
+            return [self.detokenize(row, skip_special) for row in ids]
+        for index in ids:
+            if not 0 <= index < self.vocabulary_size:
+                raise ValueError(
+                    f"Token id {index} is not in the vocabulary of {self.vocabulary_size} ids."
+                )
+        if skip_special and self.end_token_id in ids:
+            ids = ids[: ids.index(self.end_token_id)]
+        return self._backend.decode(ids, skip_special_tokens=skip_special)
+
+    def get_config(self):
+        """The settings beside the content, as constructor arguments."""
+        names = ("context_length", "end_token", "pad_token", "cleaning")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, directory):
+        """Write `tokenizer.json` and `tokenizer_config.json`; `from_file(directory)` reads them.
+
+        Both are files that transformers and `tokenizers` read too. There the cleaning and the end
+        token are steps of the file; the repair of texts is not among them.
+
+        Args:
+            directory: folder, made if missing.
+        """
+        from tokenizers import Tokenizer, processors
+
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        shared = Tokenizer.from_str(self._backend.to_str())
+        shared.normalizer = with_cleaning(shared.normalizer, self.cleaning)
+        shared.post_processor = processors.TemplateProcessing(
+            single=["$A", self.end_token],
+            pair=["$A", self.end_token, "$B", self.end_token],
+            special_tokens=[(self.end_token, self.end_token_id)],
+        )
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.context_length,
+            "padding_side": "right",
+            "eos_token": self.end_token,
+            "pad_token": self.pad_token,
+            "keras_clip": self.get_config(),
+        }
+        write_bytes(directory / "tokenizer.json", shared.to_str(pretty=False).encode("utf-8"))
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        write_bytes(directory / "tokenizer_config.json", text.encode("utf-8"))
+
+    def _encode_all(self, texts):
+        """Ids of every text, without the end; the file's own special tokens stay out."""
+        clean = [self._clean(text) for text in texts]
+        encoded = self._backend.encode_batch_fast(clean, add_special_tokens=False)
+        return [encoding.ids for encoding in encoded]
+
+
+def _backend(content):
+    """The pipeline of a tokenizer.json, without cleaning, truncation and padding."""
+    from tokenizers import Tokenizer
+
+    try:
+        backend = Tokenizer.from_str(content)
+    except Exception as error:  # the library raises no narrower one
+        raise ValueError(f"is no tokenizer.json that can be read: {error}.") from None
+    backend.no_padding()
+    backend.no_truncation()
+    backend.normalizer = without_cleaning(backend.normalizer)
+    return backend
