@@ -28,6 +28,7 @@ from keras_clip.convert.errors import CheckpointError, OtherKindError
 from keras_clip.convert.table import write
 from keras_clip.convert.write import write_npz, write_safetensors, write_torch_zip
 from keras_clip.models.weights import named_weights
+from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
 
 # The layouts of each format, in the order in which they are tried.
 FORMATS = {
@@ -97,6 +98,8 @@ def export_checkpoint(model, path, format="huggingface", dtype=None):
     if format not in _DIRECTORIES and path.is_dir():
         raise ValueError(f"{path} is a directory; the {format} format is a file: add its name.")
     tensors, files = _expressed(model, format, dtype)
+    if format == "open_clip":
+        _name_tokenizer(files[open_clip.CONFIG_FILE]["model_cfg"]["text_cfg"], model._tokenizer)
     path.parent.mkdir(parents=True, exist_ok=True)
     if format in _DIRECTORIES:
         weights_file = partial(_write_weights, *_DIRECTORIES[format], tensors)
@@ -120,6 +123,13 @@ def _expressed(model, format, dtype):
             return tensors, files
     nearest = min(errors, key=lambda e: (isinstance(e, OtherKindError), str(e).count("\n")))
     raise CheckpointError(f"This model cannot be written as {format}: {nearest}")
+
+
+def _name_tokenizer(text_cfg, tokenizer):
+    """Let OpenCLIP read a tokenizer that is not its own from the directory, which any name does."""
+    if isinstance(tokenizer, PipelineTokenizer):
+        text_cfg.setdefault("hf_tokenizer_name", "local")
+        text_cfg.setdefault("tokenizer_kwargs", {"clean": "whitespace"})
 
 
 def _array(variable):

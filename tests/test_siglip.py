@@ -6,7 +6,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-import sentencepiece_files as files
+import tokenizer_makers as files
 
 from keras_clip import CheckpointError, export_checkpoint, from_preset
 from keras_clip.convert import huggingface_siglip, open_checkpoint, write_npz

@@ -24,7 +24,7 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         model: ViT or CLIP, with `config`.
         directory: path, created; files of an earlier preset in it are replaced.
         family: str. The name of its family in `keras_clip.presets`.
-        tokenizer: CLIPTokenizer, SigLIPTokenizer or None.
+        tokenizer: CLIPTokenizer, PipelineTokenizer or None.
         dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
     """
     directory = Path(directory)

@@ -11,8 +11,9 @@ def pick_tokenizer(text, asked, beside, locate):
 
     Args:
         text: TextConfig; it gives the length of a row and the id that fills it up.
-        asked: CLIPTokenizer, SigLIPTokenizer, a place, or None.
-        beside: places to look at where none is asked for; None among them is passed over.
+        asked: CLIPTokenizer, PipelineTokenizer, a place, or None.
+        beside: places to look at where none is asked for; None among them is passed over. A
+            dictionary has the place as its `source`, and settings of the tokenizer.
         locate: function from a place to a local pathlib.Path.
 
     Raises:
@@ -22,14 +23,15 @@ def pick_tokenizer(text, asked, beside, locate):
     if isinstance(asked, TOKENIZERS):
         return asked
     for place in [asked] if asked else [place for place in beside if place]:
-        path = locate(place)
+        settings = dict(place) if isinstance(place, dict) else {"source": place}
+        path = locate(settings.pop("source"))
         # What a preset of our own has saved stands in its tokenizer_config.json.
         own = path.is_dir() and is_native(read_json(path / "config.json"))
         kind, rows = tokenizer_class(path), {"context_length": text.context_length}
         if kind is CLIPTokenizer:  # SigLIP's padding is in its own files, and not always in these
             rows["pad_token_id"] = text.pad_token_id
         try:
-            found = kind.from_file(path, **({} if own else rows))
+            found = kind.from_file(path, **({} if own else {**rows, **settings}))
         except FileNotFoundError:
             if asked:
                 raise

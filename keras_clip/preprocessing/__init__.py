@@ -5,7 +5,7 @@ from keras_clip.preprocessing.image_config import OPENAI_MEAN, OPENAI_STD, Image
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.image_layer import ImagePreprocessing
 from keras_clip.preprocessing.images import ImageProcessor
-from keras_clip.preprocessing.siglip_tokenizer import SigLIPTokenizer
+from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
 from keras_clip.preprocessing.tokenizer import CLIPTokenizer
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "ImageError",
     "ImagePreprocessing",
     "ImageProcessor",
-    "SigLIPTokenizer",
+    "PipelineTokenizer",
     "train_bpe",
     "write_vocabulary",
 ]

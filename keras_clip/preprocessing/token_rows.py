@@ -37,13 +37,13 @@ def checked_length(length):
     return int(length)
 
 
-def refuse_long(texts, encoded, length):
-    """Raise ValueError for the first text that does not fit into a row."""
+def refuse_long(texts, encoded, length, around=2):
+    """Raise ValueError for the first text that does not fit in a row with `around` more tokens."""
     for number, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
-        if len(ids) > length - 2:
+        if len(ids) > length - around:
             raise ValueError(
-                f"Text {number} is too long: {len(ids) + 2} tokens with start and end, at most "
-                f"{length} fit. Shorten it or pass truncate=True. Text: {text[:100]!r}"
+                f"Text {number} is too long: {len(ids) + around} tokens with start and end, at "
+                f"most {length} fit. Shorten it or pass truncate=True. Text: {text[:100]!r}"
             )
 
 

@@ -1,4 +1,4 @@
-"""What stands in the tokenizer files of a SigLIP repository."""
+"""What stands beside a tokenizer.json: which tokens surround a text, and how it is cleaned."""
 
 from pathlib import Path
 
@@ -6,16 +6,18 @@ from keras_clip.preprocessing.vocabulary_files import read_json, read_text
 
 FILE = "tokenizer.json"
 _NO_LIMIT = 10**6  # transformers writes a huge model_max_length where none is set
-# How transformers cleans texts before a tokenizer of each class; OpenCLIP says it itself.
-_CLEANINGS = {
-    "SiglipTokenizer": "huggingface",
-    "Siglip2Tokenizer": "lower",
-    "GemmaTokenizer": "lower",
-    "GemmaTokenizerFast": "lower",
-    "T5Tokenizer": "canonicalize",
-    "T5TokenizerFast": "canonicalize",
+_ENDS = {"end_token": "eos_token", "pad_token": "pad_token"}
+_BERT = {"start_token": "cls_token", "end_token": "sep_token", "pad_token": "pad_token"}
+# How transformers cleans texts before a tokenizer of each class (OpenCLIP says it itself), and what
+# it calls the tokens around a text.
+_CLASSES = {
+    "SiglipTokenizer": ("huggingface", _ENDS),
+    "Siglip2Tokenizer": ("lower", _ENDS),
+    "GemmaTokenizer": ("lower", _ENDS),
+    "T5Tokenizer": ("canonicalize", _ENDS),
+    "XLMRobertaTokenizer": ("none", {"start_token": "bos_token", **_ENDS}),
+    "BertTokenizer": ("none", _BERT),
 }
-CLASSES = tuple(_CLEANINGS)
 
 
 def read_pipeline(path):
@@ -60,17 +62,38 @@ def _settings(folder):
     length = content.get("model_max_length")
     if isinstance(length, int) and 0 < length < _NO_LIMIT:
         settings["context_length"] = length
-    for ours, theirs in (("end_token", "eos_token"), ("pad_token", "pad_token")):
+    cleaning, names = _CLASSES.get(class_name(content), (None, _ENDS))
+    for ours, theirs in names.items():
         token = content.get(theirs)
         # Early files write the token as {"content": ..., "lstrip": ...}.
         token = token.get("content") if isinstance(token, dict) else token
         if isinstance(token, str):
             settings[ours] = token
-    cleaning = _CLEANINGS.get(content.get("tokenizer_class"))
-    model = read_beside(folder, "open_clip_config.json").get("model_cfg") or {}
-    arguments = (model.get("text_cfg") or {}).get("tokenizer_kwargs") or {}
-    cleaning = arguments.get("clean", cleaning)
     if cleaning is not None:
         settings["cleaning"] = cleaning
     own = content.get("keras_clip", {})
-    return {**settings, **own} if isinstance(own, dict) else settings
+    return {**settings, **_open_clip(folder, settings), **(own if isinstance(own, dict) else {})}
+
+
+def class_name(content):
+    """The class that a tokenizer_config.json names, without the `Fast` at its end, or None."""
+    name = content.get("tokenizer_class")
+    return name.removesuffix("Fast") if isinstance(name, str) else None
+
+
+def is_known_class(name):
+    """Whether a tokenizer of this class is read as a pipeline."""
+    return name in _CLASSES
+
+
+def _open_clip(folder, settings):
+    """What open_clip_config.json says of a tokenizer that is not OpenCLIP's own."""
+    model = read_beside(folder, "open_clip_config.json").get("model_cfg") or {}
+    text = model.get("text_cfg") or {}
+    arguments = text.get("tokenizer_kwargs") or {}
+    found = {}
+    if "clean" in arguments or text.get("hf_tokenizer_name"):
+        found["cleaning"] = arguments.get("clean", "whitespace")
+    if arguments.get("strip_sep_token") and "pad_token" in settings:
+        found["end_token"] = settings["pad_token"]  # both have the id 0 then
+    return found

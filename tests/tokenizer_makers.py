@@ -1,10 +1,10 @@
-"""Tiny tokenizers of SigLIP's two kinds, trained on the spot."""
+"""Tiny tokenizers of every kind that a tokenizer.json holds, trained on the spot."""
 
 import functools
 import json
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers.trainers import BpeTrainer, UnigramTrainer
+from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
 CORPUS = [
     "a photo of a cat.",
@@ -54,6 +54,38 @@ def gemma(**parts):
     vocabulary = content["model"]["vocab"]
     vocabulary.update({f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)})
     return _with(Tokenizer.from_str(json.dumps(content)), parts)
+
+
+def roberta():
+    """A tokenizer as of XLM-RoBERTa: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3; letters keep case."""
+    content = json.loads(_unigram())
+    pieces = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0]]
+    content["model"]["vocab"] = pieces + content["model"]["vocab"][3:]
+    content["model"]["unk_id"] = 3
+    content["added_tokens"] = [
+        {**content["added_tokens"][0], "id": i, "content": name}
+        for i, (name, _) in enumerate(pieces)
+    ]
+    content["post_processor"] = json.loads(ends("</s>", 2, [("<s>", 0)]).__getstate__())
+    return Tokenizer.from_str(json.dumps(content))
+
+
+@functools.cache
+def _bert():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = WordPieceTrainer(vocab_size=90, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = ends("[SEP]", 3, [("[CLS]", 2)])
+    return tokenizer.to_str()
+
+
+def bert():
+    """A tokenizer as of BERT: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3."""
+    return Tokenizer.from_str(_bert())
 
 
 def _with(tokenizer, parts):

@@ -1,4 +1,4 @@
-"""Text cleaning before SigLIP's tokenizers: three ways that their libraries have of it."""
+"""Text cleaning before the pipeline of a tokenizer.json: the ways that libraries have of it."""
 
 import json
 import string
@@ -7,6 +7,10 @@ from keras_clip.preprocessing.text_cleaning import is_plain, repair_text
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _LOWER = {"type": "Lowercase"}
+_SINGLE_SPACES = [
+    {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+    {"type": "Strip", "strip_left": True, "strip_right": True},
+]
 _STRIPPED = [
     _LOWER,
     {
@@ -14,8 +18,7 @@ _STRIPPED = [
         "pattern": {"Regex": "[" + "".join(f"\\{c}" for c in string.punctuation) + "]"},
         "content": "",
     },
-    {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
-    {"type": "Strip", "strip_left": True, "strip_right": True},
+    *_SINGLE_SPACES,
 ]
 # What each way is in a tokenizer.json; the longest comes first, since one begins as another.
 _STEPS = {
@@ -25,6 +28,8 @@ _STEPS = {
     ],
     "huggingface": _STRIPPED,
     "lower": [_LOWER],
+    "whitespace": _SINGLE_SPACES,
+    "none": [],
 }
 CLEANINGS = tuple(_STEPS)
 
@@ -37,6 +42,14 @@ def canonicalize(text):
     """
     text = text if is_plain(text) else repair_text(text)
     return " ".join(text.replace("_", " ").translate(_PUNCTUATION).lower().split())
+
+
+def clean_whitespace(text):
+    """Repair, single spaces: letters and punctuation stay.
+
+    Source: mlfoundations/open_clip `tokenizer.py`, `_clean_whitespace`.
+    """
+    return " ".join((text if is_plain(text) else repair_text(text)).split())
 
 
 def clean_as_transformers(text):
@@ -53,12 +66,18 @@ def cleaner(cleaning):
     Args:
         cleaning: one of CLEANINGS; `lower` is transformers' for SigLIP 2.
     """
+    if cleaning == "none":
+        return str
     if cleaning == "lower":
         from tokenizers import normalizers
 
         # Character by character, so that a final sigma stays one that is not.
         return normalizers.Lowercase().normalize_str
-    return {"canonicalize": canonicalize, "huggingface": clean_as_transformers}[cleaning]
+    return {
+        "canonicalize": canonicalize,
+        "huggingface": clean_as_transformers,
+        "whitespace": clean_whitespace,
+    }[cleaning]
 
 
 def without_cleaning(normalizer):
@@ -69,7 +88,7 @@ def without_cleaning(normalizer):
     """
     steps = _listed(normalizer)
     for known in _STEPS.values():
-        if steps[: len(known)] == known:
+        if known and steps[: len(known)] == known:
             return _made(steps[len(known) :])
     return normalizer
 

@@ -1,4 +1,4 @@
-"""SigLIP's tokenizer: texts to token ids and back, from the tokenizer.json of a repository."""
+"""Texts to token ids and back by any tokenizer.json: SigLIP's, Gemma's, BERT's, XLM-RoBERTa's."""
 
 import json
 from pathlib import Path
@@ -6,25 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from keras_clip.preprocessing.atomic_file import write_bytes
-from keras_clip.preprocessing.siglip_cleaning import (
+from keras_clip.preprocessing.pipeline_cleaning import (
     CLEANINGS,
     cleaner,
     with_cleaning,
     without_cleaning,
 )
-from keras_clip.preprocessing.siglip_files import read_pipeline
-from keras_clip.preprocessing.token_rows import checked_length, checked_texts
+from keras_clip.preprocessing.pipeline_files import read_pipeline
+from keras_clip.preprocessing.token_rows import checked_length, checked_texts, refuse_long
 
-# Gemma's vocabulary, which SigLIP 2 has, and SigLIP's; Gemma's `</s>` is the tag of HTML.
-_END_TOKENS = ("<eos>", "</s>")
-_GEMMA_PAD = "<pad>"
+# Gemma's vocabulary, which SigLIP 2 has, SigLIP's, and BERT's; Gemma's `</s>` is the tag of HTML.
+_END_TOKENS = ("<eos>", "</s>", "[SEP]")
+# What fills a row up behind each of them; behind SigLIP's it is the end token again.
+_PAD_TOKENS = {"<eos>": "<pad>", "[SEP]": "[PAD]"}
 
 
-class SigLIPTokenizer:
-    """Sentencepiece tokenizer: list of n strings -> (n, context_length) int32.
+class PipelineTokenizer:
+    """Tokenizer of a `tokenizer.json`: list of n strings -> (n, context_length) int32.
 
-    A row is the text, the end token and padding; there is no start token and no mask, since the
-    text tower sees the padding as it was trained to.
+    A row is the start token if there is one, the text, the end token and padding. There is no mask:
+    a text tower that sees the padding was trained to.
 
     Special tokens written in a text become their ids, as in transformers.
 
@@ -33,10 +34,13 @@ class SigLIPTokenizer:
             are not added twice.
         context_length: tokens in a row, end included.
         end_token: token after every text; None: the vocabulary's own.
-        pad_token: token that fills a row; None: the end token, or `<pad>` of Gemma's vocabulary.
+        pad_token: token that fills a row; None: the end token, or the vocabulary's own where the
+            end is `<eos>` or `[SEP]`.
+        start_token: token before every text; None: there is none.
         cleaning: "canonicalize" (as OpenCLIP: repaired, lower case, without punctuation),
-            "huggingface" (as transformers' SiglipTokenizer: likewise, but `_` is punctuation and
-            nothing is repaired) or "lower" (lower case alone, as transformers' Siglip2Tokenizer).
+            "whitespace" (as OpenCLIP: repaired, single spaces), "huggingface" (as transformers'
+            SiglipTokenizer: lower case, without punctuation, `_` included), "lower" (lower case
+            alone, as transformers' Siglip2Tokenizer) or "none".
 
     Raises:
         ValueError: the content is damaged, an argument is out of range, or a special token is not
@@ -49,6 +53,7 @@ class SigLIPTokenizer:
         context_length=64,
         end_token=None,
         pad_token=None,
+        start_token=None,
         cleaning="canonicalize",
     ):
         if cleaning not in CLEANINGS:
@@ -58,11 +63,14 @@ class SigLIPTokenizer:
         self.vocabulary_size = max(vocabulary.values(), default=-1) + 1
         self.context_length = checked_length(context_length)
         self.end_token = end_token or next((t for t in _END_TOKENS if t in vocabulary), None)
-        gemma = self.end_token == _END_TOKENS[0] and _GEMMA_PAD in vocabulary
-        self.pad_token = pad_token or (_GEMMA_PAD if gemma else self.end_token)
-        for token in (self.end_token, self.pad_token):
+        usual = _PAD_TOKENS.get(self.end_token)
+        self.pad_token = pad_token or (usual if usual in vocabulary else self.end_token)
+        self.start_token = start_token
+        around = [self.end_token, self.pad_token, *([start_token] if start_token else [])]
+        for token in around:
             if token not in vocabulary:
                 raise ValueError(f"The special token {token!r} is not in the vocabulary.")
+        self._start = [vocabulary[start_token]] if start_token else []
         self.end_token_id = vocabulary[self.end_token]
         self.pad_token_id = vocabulary[self.pad_token]
         self.cleaning = cleaning
@@ -79,7 +87,7 @@ class SigLIPTokenizer:
                 defaults.
 
         Returns:
-            SigLIPTokenizer.
+            PipelineTokenizer.
 
         Raises:
             FileNotFoundError: there is none; a `spiece.model` alone is not read.
@@ -92,7 +100,7 @@ class SigLIPTokenizer:
             raise ValueError(f"{path}: {error}") from error
 
     def __call__(self, texts, context_length=None, truncate=True):
-        """Tokenize texts into rows: text, end, padding.
+        """Tokenize texts into rows: start, text, end, padding.
 
         Args:
             texts: a string or a list of n strings.
@@ -111,18 +119,17 @@ class SigLIPTokenizer:
         texts = checked_texts(texts)
         length = self.context_length if context_length is None else checked_length(context_length)
         rows = np.full((len(texts), length), self.pad_token_id, "int32")
-        for number, ids in enumerate(self._encode_all(texts)):
-            if len(ids) >= length and not truncate:
-                raise ValueError(
-                    f"Text {number} is too long: {len(ids) + 1} tokens with the end, at most "
-                    f"{length} fit. Shorten it or pass truncate=True. Text: {texts[number][:100]!r}"
-                )
-            ids = [*ids[: length - 1], self.end_token_id]
-            rows[number, : len(ids)] = ids
+        encoded = self._encode_all(texts)
+        around = 1 + len(self._start)
+        if not truncate:
+            refuse_long(texts, encoded, length, around)
+        for row, ids in zip(rows, encoded, strict=True):
+            ids = [*self._start, *ids[: length - around], self.end_token_id]
+            row[: len(ids)] = ids
         return rows
 
     def encode(self, text):
-        """Token ids of one text, without the end, not cut.
+        """Token ids of one text, without start and end, not cut.
 
         Args:
             text: a string.
@@ -142,7 +149,8 @@ class SigLIPTokenizer:
 
         Args:
             ids: ids of one text, (length,), or rows, (n, length); lists or an array.
-            skip_special: drop everything from the first end token on, and other special tokens.
+            skip_special: drop the start token, everything from the first end token on, and other
+                special tokens.
 
         Returns:
             A string, or a list of n strings.
@@ -164,7 +172,7 @@ class SigLIPTokenizer:
 
     def get_config(self):
         """The settings beside the content, as constructor arguments."""
-        names = ("context_length", "end_token", "pad_token", "cleaning")
+        names = ("context_length", "end_token", "pad_token", "start_token", "cleaning")
         return {name: getattr(self, name) for name in names}
 
     def save(self, directory):
@@ -182,10 +190,12 @@ class SigLIPTokenizer:
         directory.mkdir(parents=True, exist_ok=True)
         shared = Tokenizer.from_str(self._backend.to_str())
         shared.normalizer = with_cleaning(shared.normalizer, self.cleaning)
+        start = [self.start_token] if self.start_token else []
+        around = {self.end_token: self.end_token_id, **dict(zip(start, self._start, strict=True))}
         shared.post_processor = processors.TemplateProcessing(
-            single=["$A", self.end_token],
-            pair=["$A", self.end_token, "$B", self.end_token],
-            special_tokens=[(self.end_token, self.end_token_id)],
+            single=[*start, "$A", self.end_token],
+            pair=[*start, "$A", self.end_token, "$B", self.end_token],
+            special_tokens=list(around.items()),
         )
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -193,6 +203,7 @@ class SigLIPTokenizer:
             "padding_side": "right",
             "eos_token": self.end_token,
             "pad_token": self.pad_token,
+            **({"bos_token": self.start_token} if self.start_token else {}),
             "keras_clip": self.get_config(),
         }
         write_bytes(directory / "tokenizer.json", shared.to_str(pretty=False).encode("utf-8"))
@@ -200,7 +211,7 @@ class SigLIPTokenizer:
         write_bytes(directory / "tokenizer_config.json", text.encode("utf-8"))
 
     def _encode_all(self, texts):
-        """Ids of every text, without the end; the file's own special tokens stay out."""
+        """Ids of every text, without start and end; the file's own special tokens stay out."""
         clean = [self._clean(text) for text in texts]
         encoded = self._backend.encode_batch_fast(clean, add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
