@@ -67,30 +67,38 @@ def block(tower):
     return ends[-1]
 
 
-def inside(tower, layer, inputs):
-    return keras.Model(tower.input, tower.get_layer(layer).output)(inputs)
+def outputs_inside(tower, layers, inputs):
+    """What layers of a tower give, by the names asked for: {name: layer} -> {name: array}."""
+    present = {layer.name for layer in tower.layers}
+    outputs = {n: tower.get_layer(layer).output for n, layer in layers.items() if layer in present}
+    return keras.Model(tower.input, outputs).predict_on_batch(inputs)
 
 
 def clip_outputs(clip, images, token_ids):
-    """Every intermediate that some reference gives, by its name there: a function each."""
+    """Every intermediate that some reference gives, by its name there."""
     vision, text = clip.get_layer("vision"), clip.get_layer("text")
-    logits = clip({"images": images, "token_ids": token_ids})["logits"]
+    logits = clip.predict_on_batch({"images": images, "token_ids": token_ids})["logits"]
     # SiglipModel's last hidden state is behind the norm, CLIPModel's before it.
     pools = getattr(clip.config.vision, "pooling", None) == "attention"
-    last = "norm" if pools else block(vision)
+    of_images = {
+        "image_embeddings": vision.layers[-1].name,
+        "vision_tokens_before_ln_post": block(vision),
+        "vision_feature_map_before_attnpool": block(vision),
+        "vision_last_hidden_state": "norm" if pools else block(vision),
+        "vision_pooler_output": "pooling",
+        "vision_tokens_after_encoder_norm": "norm",
+    }
+    of_texts = {
+        "text_embeddings": text.layers[-1].name,
+        "text_tokens_before_ln_final": block(text),
+        "text_last_hidden_state": "norm",
+        "text_pooler_output": "pooling",
+    }
     return {
-        "image_embeddings": lambda: clip.encode_image(images),
-        "text_embeddings": lambda: clip.encode_text(token_ids),
-        "logits_per_image": lambda: logits,
-        "logits_per_text": lambda: keras.ops.transpose(logits),
-        "vision_tokens_before_ln_post": lambda: inside(vision, block(vision), images),
-        "vision_feature_map_before_attnpool": lambda: inside(vision, block(vision), images),
-        "vision_last_hidden_state": lambda: inside(vision, last, images),
-        "vision_pooler_output": lambda: inside(vision, "pooling", images),
-        "vision_tokens_after_encoder_norm": lambda: inside(vision, "norm", images),
-        "text_tokens_before_ln_final": lambda: inside(text, block(text), token_ids),
-        "text_last_hidden_state": lambda: inside(text, "norm", token_ids),
-        "text_pooler_output": lambda: inside(text, "pooling", token_ids),
+        "logits_per_image": logits,
+        "logits_per_text": logits.T,
+        **outputs_inside(vision, of_images, images),
+        **outputs_inside(text, of_texts, token_ids),
     }
 
 
@@ -100,40 +108,35 @@ def naflex_images(answers):
 
 def vit_outputs(vit, images):
     last = "norm" if vit.config.final_norm else block(vit)
-    return {
-        "logits": lambda: vit(images),
-        "cls_logits": lambda: inside(vit, "head", images),
-        "distillation_logits": lambda: inside(vit, "head_distillation", images),
-        "last_hidden_state": lambda: inside(vit, last, images),
-        "encoded_tokens": lambda: inside(vit, last, images),
+    layers = {
+        "logits": vit.layers[-1].name,
+        "cls_logits": "head",
+        "distillation_logits": "head_distillation",
+        "last_hidden_state": last,
+        "encoded_tokens": last,
     }
+    return outputs_inside(vit, layers, images)
 
 
 def outputs_at_other_settings(path, answers):
     """Outputs of the same checkpoint loaded in another way."""
+    large = [name for name in answers if name.endswith("_large") and name not in INPUTS]
     outputs = {}
-    if "images_large" in answers:
+    for name in large:
         images = answers["images_large"]
-
-        def larger(**settings):
-            return from_preset(path, image_size=images.shape[1:3], **settings)
-
-        outputs["image_embeddings_large"] = lambda: larger().encode_image(images)
-        outputs["logits_large"] = lambda: larger(head_activation=None)(images)
-        outputs["last_hidden_state_large"] = lambda: larger()(images)
+        settings = {"head_activation": None} if name == "logits_large" else {}
+        model = from_preset(path, image_size=images.shape[1:3], **settings)
+        embeds = name == "image_embeddings_large"
+        outputs[name] = (model.get_layer("vision") if embeds else model).predict_on_batch(images)
     if "logits_erf_gelu" in answers:
-        settings = {"activation": "gelu", "head_activation": None}
-        names = ("logits", "encoded_tokens")
-        for name in names:
-            outputs[f"{name}_erf_gelu"] = lambda name=name: vit_outputs(
-                from_preset(path, **settings), answers["images"]
-            )[name]()
+        vit = from_preset(path, activation="gelu", head_activation=None)
+        found = vit_outputs(vit, answers["images"])
+        outputs |= {f"{name}_erf_gelu": found[name] for name in ("logits", "encoded_tokens")}
     return outputs
 
 
 def difference(found, wanted):
     """Largest difference as a share of the largest value."""
-    found = keras.ops.convert_to_numpy(found)
     assert found.shape == wanted.shape
     return np.abs(found - wanted).max() / np.abs(wanted).max()
 
@@ -145,16 +148,14 @@ def differences(path, answers_path):
         images = answers["images"] if "images" in answers else naflex_images(answers)
         outputs = clip_outputs(from_preset(path), images, answers["token_ids"])
         if "pixel_attention_mask" in answers:  # the reference zeroes what stands for no patch
-            last, mask = outputs["vision_last_hidden_state"], answers["pixel_attention_mask"]
-            outputs["vision_last_hidden_state"] = lambda: (
-                keras.ops.convert_to_numpy(last()) * mask[..., None]
-            )
+            mask = answers["pixel_attention_mask"][..., None]
+            outputs["vision_last_hidden_state"] = outputs["vision_last_hidden_state"] * mask
     else:
         settings = {"head_activation": None} if "logits" in answers else {}
         outputs = vit_outputs(from_preset(path, **settings), answers["images"])
     outputs |= outputs_at_other_settings(path, answers)
     return {
-        name: difference(outputs[name](), wanted)
+        name: difference(outputs[name], wanted)
         for name, wanted in answers.items()
         if name not in INPUTS | UNUSED
     }
@@ -230,8 +231,8 @@ def real_size_differences(name, folder):
     del model
     clip = from_preset(folder)
     return {
-        "image_embeddings": difference(clip.encode_image(images), image),
-        "text_embeddings": difference(clip.encode_text(token_ids), text),
+        "image_embeddings": difference(clip.get_layer("vision").predict_on_batch(images), image),
+        "text_embeddings": difference(clip.get_layer("text").predict_on_batch(token_ids), text),
     }
 
 
