@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
 from keras_clip.convert import CheckpointError, open_checkpoint
 from keras_clip.convert.dialects import DIALECTS, find_dialect
+from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
 from keras_clip.convert.table import Row, Table, read
 from keras_clip.download import fetch, is_remote
 from keras_clip.hub_files import WEIGHTS, pick_weights
@@ -43,10 +44,10 @@ def from_preset(
     load_weights=True,
     dtype=None,
     image_size=None,
-    num_classes=None,
     tokenizer=None,
     tower=None,
     config=None,
+    family=None,
     **config_overrides,
 ):
     """Load a model: a CLIP or a ViT, a `keras.Model` on whichever backend Keras runs.
@@ -59,15 +60,16 @@ def from_preset(
         dtype: dtype policy, such as `mixed_bfloat16` or `float16`; None: Keras's global one.
         image_size: int or (height, width) in pixels, other than the pretrained one: positions are
             resampled by the model's own rule.
-        num_classes: classes of a ViT's head. Another number than the stored one gives a new,
-            freshly initialised head; 0 drops it, and the output is the token sequence.
         tokenizer: CLIPTokenizer, or where its vocabulary is: path, `hf://org/repo/file` or URL.
             None: the vocabulary that comes with the weights.
         tower: `vision` or `text`: only this part of a CLIP is read and built.
         config: what stands in the config.json or open_clip_config.json that belongs to a bare
             file: a dictionary, or the path of such a file.
-        **config_overrides: fields of the configuration; `vision` and `text` of a CLIP take
-            dictionaries of the fields to change.
+        family: `clip`, `siglip`, `vit`, `deit` or `dinov2`: what a bare file holds, where its names
+            leave that open.
+        **config_overrides: fields of the configuration. Another `num_classes` than the stored one
+            gives a ViT a new, freshly initialised head; 0 drops it, and the output is the token
+            sequence. `vision` and `text` of a CLIP take dictionaries of the fields to change.
 
     Raises:
         ValueError: the name or a field does not exist; CheckpointError, one of its kind: a file is
@@ -75,7 +77,7 @@ def from_preset(
         DownloadError: it cannot be fetched.
     """
     source = os.fspath(source)
-    changes = (image_size, num_classes, config_overrides)
+    changes = (image_size, config_overrides)
     entry = zoo().get(source)
     if entry and not load_weights and "config" in entry:
         plan = _Plan(entry["family"], _config(entry["family"], entry["config"], source), Table(()))
@@ -83,7 +85,8 @@ def from_preset(
     path = _on_disk(source, entry)
     folder, file = _places(path, entry)
     with open_checkpoint(file) as checkpoint:
-        plan = _identify(checkpoint, folder, entry, config).change(*changes).only(tower)
+        plan = _identify(checkpoint, folder, entry, config, family)
+        plan = plan.change(*changes).only(tower)
         build = functools.partial(
             plan.build, dtype, tokenizer, _tokenizer_places(path, folder, entry)
         )
@@ -125,7 +128,7 @@ def _tokenizer_places(path, folder, entry):
     return [*beside, *([entry.get("tokenizer")] if entry else [])]
 
 
-def _identify(checkpoint, folder, entry, config=None):
+def _identify(checkpoint, folder, entry, config=None, family=None):
     """The plan of a checkpoint, from what stands beside it and its own names."""
     described, preprocessor = read_description(folder, config)
     if is_native(described):
@@ -137,7 +140,10 @@ def _identify(checkpoint, folder, entry, config=None):
         dialect = TABLES[entry["table"]]
         config = _config(entry["family"], _with_labels(entry, described), entry["source"])
     else:
-        name, dialect = find_dialect(checkpoint, described)
+        _check_family(family)
+        name, dialect = find_dialect(checkpoint, described, family)
+        if name == "timm" and family:
+            described = {"architecture": family, **(described or {})}
         if name == "openai" and checkpoint.path.name.startswith("open_clip"):
             raise CheckpointError(
                 f"{checkpoint.path}: no open_clip_config.json is beside it, which says what its "
@@ -146,6 +152,12 @@ def _identify(checkpoint, folder, entry, config=None):
         values = dialect.config_from(checkpoint, described, preprocessor)
         config = _config(dialect.FAMILY, values, checkpoint.path)
     return _Plan(dialect.FAMILY, config, dialect.table(config.to_dict(), checkpoint))
+
+
+def _check_family(family):
+    known = sorted({family for families in DIALECT_FAMILIES.values() for family in families})
+    if family not in (None, *known):
+        raise ValueError(f"family is one of {known}, not {family!r}.")
 
 
 def _config(family, values, where):

@@ -211,3 +211,19 @@ def test_dinov2s_own_files(name, tmp_path):
     write_safetensors(tmp_path / "dinov2.safetensors", tensors)
     with pytest.raises(CheckpointError, match=r"numbered \[0, 2\]"):
         from_preset(tmp_path / "dinov2.safetensors")
+
+
+@pytest.mark.parametrize("family", ["vit", "deit"])
+def test_a_bare_file_takes_its_family_from_the_call(family, tmp_path):
+    vit = shaken(ViT(ViTConfig(192, 1, 3, 768, image_size=48, num_classes=5)))
+    tensors = write(timm_vit.table(vit.config.to_dict()), arrays(vit))
+    write_safetensors(tmp_path / "bare.safetensors", tensors)
+    with pytest.raises(CheckpointError, match="give family='vit'"):
+        from_preset(tmp_path / "bare.safetensors")
+    found = from_preset(tmp_path / "bare.safetensors", family=family)
+    assert found.config.num_heads == 3
+    assert all(np.array_equal(value, arrays(vit)[n]) for n, value in arrays(found).items())
+    with pytest.raises(CheckpointError, match="not known for family='clip'"):
+        from_preset(tmp_path / "bare.safetensors", family="clip")
+    with pytest.raises(ValueError, match="family is one of"):
+        from_preset(tmp_path / "bare.safetensors", family="resnet")

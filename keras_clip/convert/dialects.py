@@ -37,28 +37,40 @@ DIALECTS = {
     "timm": timm_vit,
     "big_vision": big_vision,
 }
+# The families whose models each layout holds.
+FAMILIES = {
+    **dict.fromkeys(("open_clip", "huggingface_clip", "keras_hub", "openai"), ("clip",)),
+    **dict.fromkeys(("open_clip_siglip", "big_vision"), ("siglip",)),
+    **dict.fromkeys(("huggingface_siglip", "huggingface_siglip2"), ("siglip",)),
+    **dict.fromkeys(("huggingface_clip_classifier", "huggingface_vit", "google"), ("vit",)),
+    "huggingface_deit": ("deit",),
+    **dict.fromkeys(("huggingface_dinov2", "dinov2"), ("dinov2",)),
+    "timm": ("vit", "deit", "dinov2"),
+}
 
 
-def find_dialect(checkpoint, config=None):
+def find_dialect(checkpoint, config=None, family=None):
     """Return (name, dialect) of a checkpoint, by its own names and configuration.
 
     Args:
         checkpoint: mapping of tensor names, such as `open_checkpoint` returns.
         config: dictionary of the config.json beside it, open_clip_config.json's fields included,
             or None.
+        family: str or None. Only layouts that hold models of this family are asked.
 
     Raises:
         CheckpointError: no dialect knows it.
     """
     for name, dialect in DIALECTS.items():
-        if dialect.matches(checkpoint, config):
+        if family in (None, *FAMILIES[name]) and dialect.matches(checkpoint, config):
             return name, dialect
     path = getattr(checkpoint, "path", "the checkpoint")
     kinds = ("model_type", "architecture", "registered_name")
     found = ", ".join(f"{kind} {config[kind]!r}" for kind in kinds if config and kind in config)
     names = ", ".join(list(checkpoint)[:3]) or "nothing"
+    wanted = "" if family is None else f" for family={family!r}"
     raise CheckpointError(
-        f"{path}: the layout is not known ({found or 'no model_type in a config.json'}; it holds "
-        f"{names}, ...). Known: {', '.join(DIALECTS)}. A file from a transformers directory needs "
-        "its config.json: give the directory, or config=path."
+        f"{path}: the layout is not known{wanted} ({found or 'no model_type in a config.json'}; it "
+        f"holds {names}, ...). Known: {', '.join(DIALECTS)}. A file from a transformers directory "
+        "needs its config.json: give the directory, or config=path."
     )

@@ -14,6 +14,9 @@ HEADS = {
     **{("giant", 1536): 24, ("giantopt", 1536): 16, ("gigantic", 1664): 16},
     ("test_vit", 64): 2,
 }
+# Of a family as such, where no size is named: those of the models that everybody means.
+USUAL_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}
+FAMILIES = ("vit", "deit", "dinov2")
 # The only one whose size does not tell.
 ODD_HEADS = {"vit_base_patch16_gap_224": 16}
 # Other parts of a name, such as `rpn` and `xp`, stand for blocks that compute something else.
@@ -72,17 +75,19 @@ class Description:
             raise CheckpointError(f"{path}: config.json: model_args has {unknown}, not read here.")
         match = NAME.fullmatch(self.name) if isinstance(self.name, str) else None
         self._size = match and (match["size"] or match["test"])
-        if self._size not in {size for size, _ in HEADS}:
+        if self._size not in {size for size, _ in HEADS} and self.name not in FAMILIES:
             raise CheckpointError(
                 f"{path}: config.json: architecture is {self.name!r}, which is not known here. For "
-                "a plain ViT give its number of heads under a known name: "
+                "a plain ViT of a usual width give family='vit', 'deit' or 'dinov2'; for others "
+                "the number of heads under a known name: "
                 "config={'architecture': 'vit_base_patch16_224', 'model_args': {'num_heads': 12}}."
             )
 
     def num_heads(self, width):
         """Return the number of heads of a model of this width."""
         stated = self.arguments.get("num_heads") or ODD_HEADS.get(self.name)
-        heads = stated or HEADS.get((self._size, width))
+        usual = USUAL_HEADS if self.name in FAMILIES else {}
+        heads = stated or HEADS.get((self._size, width)) or usual.get(width)
         if type(heads) is not int or heads < 1 or width % heads:
             raise CheckpointError(
                 f"{self.path}: config.json: {self.name} of width {width} has no known number of "

@@ -5,20 +5,21 @@ from dataclasses import fields, is_dataclass, replace
 from keras_clip.models.config import CLIPConfig
 
 
-def changed(stored, image_size=None, num_classes=None, overrides=None):
+def changed(stored, image_size=None, overrides=None):
     """Return a configuration with other values.
 
     Args:
         stored: the configuration of a checkpoint.
         image_size: int or (height, width) in pixels, or None.
-        num_classes: int or None. Another number than the stored one drops what belongs to the old
-            head: its labels, the layer before it, and a second head.
         overrides: {field: value}; a dictionary changes some fields of a configuration inside.
+            Another `num_classes` than the stored one drops what belongs to the old head: its
+            labels, the layer before it, and a second head.
 
     Raises:
         ValueError: a field does not exist or a value is out of range.
     """
     changes = dict(overrides or {})
+    num_classes = changes.pop("num_classes", None)
     if isinstance(stored, CLIPConfig):
         if num_classes is not None:
             raise ValueError("num_classes is for a ViT; a CLIP gives clip.zero_shot_classifier().")
