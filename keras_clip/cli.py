@@ -71,7 +71,7 @@ def _inspect(options):
     choose_backend_or_exit()
     from keras_clip.command import inspect, inspection
 
-    report = inspect.inspect(options.source)
+    report = inspect.inspect(options.source, options.config, options.family)
     _print(options, report, lambda found: inspection.show_inspected(found, options.all))
 
 
@@ -105,7 +105,10 @@ def _convert(options):
     choose_backend_or_exit()
     from keras_clip.command import convert
 
-    result = convert.convert(options.source, options.target, options.format, options.dtype)
+    result = convert.convert(
+        options.source, options.target, options.layout, options.dtype, options.dry_run,
+        config=options.config, family=options.family,
+    )  # fmt: skip
     _print(options, result, convert.show_converted)
 
 
@@ -113,7 +116,7 @@ def _verify(options):
     choose_backend_or_exit()
     from keras_clip.command import verify
 
-    report = verify.verify(options.source, options.tolerance)
+    report = verify.verify(options.source, options.tolerance, options.config, options.family)
     _print(options, report, verify.show_report)
     return 0 if report["passed"] else 1
 

@@ -1,9 +1,6 @@
 """Models back into the layouts that other libraries read."""
 
 import json
-import os
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +25,7 @@ from keras_clip.convert.errors import CheckpointError, OtherKindError
 from keras_clip.convert.table import write
 from keras_clip.convert.write import write_npz, write_safetensors, write_torch_zip
 from keras_clip.models.weights import named_weights
+from keras_clip.preprocessing.atomic_file import whole_directory
 from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
 
 # The layouts of each format, in the order in which they are tried.
@@ -58,54 +56,61 @@ _DIRECTORIES = {
     "huggingface": ("model.safetensors", _SHARD_BYTES),
     "open_clip": ("open_clip_model.safetensors", None),
     "timm": ("model.safetensors", None),
+    "keras": ("model.safetensors", None),
 }
 
 
-def export_checkpoint(model, path, format="huggingface", dtype=None):
+def export_checkpoint(model, path, format="huggingface", dtype=None, dry_run=False):
     """Write a CLIP or ViT so that other libraries read it.
 
     Before anything is written, the file's own rules are asked what they would read back: a model
     that they cannot express is an error, never other numbers.
 
     Args:
-        model: CLIP or ViT; one tower of a CLIP goes into a `keras_clip` preset only.
+        model: CLIP or ViT; one tower of a CLIP goes into a `keras` preset only.
         path: `huggingface`: a directory, created, with config.json, model.safetensors,
             preprocessor_config.json and the tokenizer if there is one. `open_clip`: a directory,
             with open_clip_config.json and open_clip_model.safetensors. `openai`: a file, such as
             `clip.pt`. `google`: a file, such as `vit.npz`. `timm`: a directory, with config.json
-            and model.safetensors. `keras_clip`: a preset's directory.
+            and model.safetensors. `keras`: a preset's directory.
         format: `huggingface`, `open_clip` (CLIP), `openai` (CLIP), `google` (ViT), `timm` (ViT),
-            or `keras_clip`.
+            or `keras`.
         dtype: str. Store weights as e.g. `float16`; None: as they are. OpenAI's layout keeps
             norms and embeddings in float32, as the official files do.
+        dry_run: bool. Only find out whether the format can express the model.
+
+    Returns:
+        {name of a file: its bytes}; in a dry run the names alone, without shards, and None.
 
     Raises:
         ValueError: there is no such format for this kind of model.
         CheckpointError: the format cannot express the model; the message says what.
     """
     path = Path(path)
-    if format == "keras_clip":
-        model.save_to_preset(path, dtype=dtype)
-        return
-    family = model.FAMILY
-    if family not in FORMATS.get(format, {}):
-        possible = [name for name, families in FORMATS.items() if family in families]
-        raise ValueError(
-            f"A {family} is written as {[*possible, 'keras_clip']}, not as {format!r}."
-        )
-    if format in _DIRECTORIES and path.is_file():
-        raise ValueError(f"{path} is a file; the {format} format is a directory.")
-    if format not in _DIRECTORIES and path.is_dir():
-        raise ValueError(f"{path} is a directory; the {format} format is a file: add its name.")
-    tensors, files = _expressed(model, format, dtype)
-    if format == "open_clip":
-        _name_tokenizer(files[open_clip.CONFIG_FILE]["model_cfg"]["text_cfg"], model._tokenizer)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(path, format, model.FAMILY)
+    tensors, files = ({}, {}) if format == "keras" else _expressed(model, format, dtype)
+    if dry_run:
+        weights, _ = _DIRECTORIES.get(format, (path.name, None))
+        return dict.fromkeys([weights, *files, *(["config.json"] if format == "keras" else [])])
+    if format == "keras":
+        return model.save_to_preset(path, dtype=dtype)
     if format in _DIRECTORIES:
-        weights_file = partial(_write_weights, *_DIRECTORIES[format], tensors)
-        _write_directory(path, weights_file, files, model._tokenizer)
-    else:
-        {"openai": write_torch_zip, "google": write_npz}[format](path, tensors)
+        return _write_directory(path, format, model, tensors, files)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    {"openai": write_torch_zip, "google": write_npz}[format](path, tensors)
+    return {path.name: path.stat().st_size}
+
+
+def _check_place(path, format, family):
+    """Raise a ValueError unless a model of this family can be written so, and there."""
+    possible = [name for name, families in FORMATS.items() if family in families]
+    if format not in (*possible, "keras"):
+        raise ValueError(f"A {family} is written as {[*possible, 'keras']}, not as {format!r}.")
+    is_directory = format in _DIRECTORIES
+    if is_directory and path.is_file():
+        raise ValueError(f"{path} is a file; the {format} format is a directory.")
+    if not is_directory and path.is_dir():
+        raise ValueError(f"{path} is a directory; the {format} format is a file: add its name.")
 
 
 def _expressed(model, format, dtype):
@@ -120,14 +125,17 @@ def _expressed(model, format, dtype):
         except CheckpointError as error:
             errors.append(error)
         else:
+            if format == "open_clip":
+                _name_tokenizer(files[open_clip.CONFIG_FILE], model._tokenizer)
             return tensors, files
     nearest = min(errors, key=lambda e: (isinstance(e, OtherKindError), str(e).count("\n")))
     raise CheckpointError(f"This model cannot be written as {format}: {nearest}")
 
 
-def _name_tokenizer(text_cfg, tokenizer):
+def _name_tokenizer(config, tokenizer):
     """Let OpenCLIP read a tokenizer that is not its own from the directory, which any name does."""
     if isinstance(tokenizer, PipelineTokenizer):
+        text_cfg = config["model_cfg"]["text_cfg"]
         text_cfg.setdefault("hf_tokenizer_name", "local")
         text_cfg.setdefault("tokenizer_kwargs", {"clean": "whitespace"})
 
@@ -173,23 +181,15 @@ def _flat(values, prefix=""):
     return flat
 
 
-def _write_weights(name, shard_bytes, tensors, directory):
-    # transformers asks for this mark.
-    write_safetensors(directory / name, tensors, {"format": "pt"}, shard_bytes)
-
-
-def _write_directory(path, write_weights, files, tokenizer):
-    """Write all files beside the directory, then move them into it."""
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        write_weights(part)
+def _write_directory(path, format, model, tensors, files):
+    """Write weights, JSON files and tokenizer; return {name: bytes}."""
+    with whole_directory(path) as part:
+        name, shard_bytes = _DIRECTORIES[format]
+        # transformers asks for this mark.
+        write_safetensors(part / name, tensors, {"format": "pt"}, shard_bytes)
         for name, content in files.items():
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             (part / name).write_text(text, "utf-8")
-        if tokenizer is not None:
-            tokenizer.save(part)
-        path.mkdir(exist_ok=True)
-        for file in part.iterdir():
-            os.replace(file, path / file.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if model._tokenizer is not None:
+            model._tokenizer.save(part)
+        return {file.name: file.stat().st_size for file in sorted(part.iterdir())}

@@ -3,15 +3,12 @@
 import functools
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
+from keras_clip.catalogue import zoo
 from keras_clip.convert import CheckpointError, open_checkpoint
 from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
 from keras_clip.convert.table import Row, Table, read
-from keras_clip.download import fetch, is_remote
-from keras_clip.hub_files import WEIGHTS, pick_weights
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
 from keras_clip.models.config import CLIPConfig, Config, TextConfig, ViTConfig, vision_config
@@ -23,6 +20,7 @@ from keras_clip.models.resize import position_adaptation
 from keras_clip.models.towers import TextTower, VisionTower
 from keras_clip.models.vit import ViT
 from keras_clip.models.weights import named_weights
+from keras_clip.sources import find, locate
 
 # How a configuration is built from a dictionary, and a model from a configuration.
 FAMILIES = {
@@ -80,64 +78,37 @@ def from_preset(
     changes = (image_size, config_overrides)
     entry = zoo().get(source)
     if entry and not load_weights and "config" in entry:
-        plan = _Plan(entry["family"], _config(entry["family"], entry["config"], source), Table(()))
+        config = _config(entry["family"], entry["config"], source)
+        plan = Plan(entry["family"], entry["table"], config, Table(()))
         return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
-    path = _on_disk(source, entry)
-    folder, file = _places(path, entry)
-    with open_checkpoint(file) as checkpoint:
-        plan = _identify(checkpoint, folder, entry, config, family)
-        plan = plan.change(*changes).only(tower)
-        build = functools.partial(
-            plan.build, dtype, tokenizer, _tokenizer_places(path, folder, entry)
-        )
+    found = find(source)
+    with open_checkpoint(found.file) as checkpoint:
+        plan = identify(checkpoint, found, config, family).change(*changes).only(tower)
+        build = functools.partial(plan.build, dtype, tokenizer, found.tokenizers)
         return plan.load(build, checkpoint) if load_weights else build()
 
 
-def _on_disk(source, entry):
-    """The local path of a source, fetched where it is remote."""
-    if entry:
-        if entry["source"].startswith(BUNDLED):
-            return zoo_directory() / entry["source"].removeprefix(BUNDLED)
-        return fetch(entry["source"], entry.get("sha256"), _prefer(entry))
-    looks_like_path = os.sep in source or Path(source).suffix
-    if not (is_remote(source) or looks_like_path or Path(source).exists()):
-        raise unknown_preset(source)
-    return _located(source)
+def identify(checkpoint, source, config=None, family=None):
+    """Return the Plan of a checkpoint, from what stands beside it and its own names.
 
+    Args:
+        checkpoint: as `open_checkpoint` returns it.
+        source: Source, of which it is the file.
+        config, family: as of `from_preset`.
 
-def _located(place):
-    return fetch(str(place)) if is_remote(place) else Path(place)
-
-
-def _prefer(entry):
-    """OpenAI's names are in the weights that OpenCLIP puts beside transformers' own."""
-    return "open_clip" if entry and entry["table"] == "openai" else ""
-
-
-def _places(path, entry):
-    """(directory with the configuration or None, file with the weights)."""
-    if not path.is_dir():
-        return (path.parent if path.name in WEIGHTS else None), path
-    name = pick_weights({file.name for file in path.iterdir()}, _prefer(entry))
-    return path, path / name if name else path
-
-
-def _tokenizer_places(path, folder, entry):
-    """Where the tokenizer of a checkpoint may be, the likeliest first."""
-    beside = [folder or next(iter(sorted(path.parent.glob("bpe_*.txt.gz"))), None)]
-    return [*beside, *([entry.get("tokenizer")] if entry else [])]
-
-
-def _identify(checkpoint, folder, entry, config=None, family=None):
-    """The plan of a checkpoint, from what stands beside it and its own names."""
+    Raises:
+        CheckpointError: its layout is not known, or its configuration is damaged.
+    """
+    folder, entry = source.folder, source.entry
     described, preprocessor = read_description(folder, config)
     if is_native(described):
         where = folder / "config.json"
         check_native(described, FAMILIES, where)
         config = _config(described["family"], described["config"], where)
-        return _Plan(described["family"], config, Table(tuple(Row(n, n) for n in checkpoint)))
+        table = Table(tuple(Row(n, n) for n in checkpoint))
+        return Plan(described["family"], "keras", config, table)
     if entry:
-        dialect = TABLES[entry["table"]]
+        name, dialect = entry["table"], TABLES[entry["table"]]
         config = _config(entry["family"], _with_labels(entry, described), entry["source"])
     else:
         _check_family(family)
@@ -151,7 +122,7 @@ def _identify(checkpoint, folder, entry, config=None, family=None):
             )
         values = dialect.config_from(checkpoint, described, preprocessor)
         config = _config(dialect.FAMILY, values, checkpoint.path)
-    return _Plan(dialect.FAMILY, config, dialect.table(config.to_dict(), checkpoint))
+    return Plan(dialect.FAMILY, name, config, dialect.table(config.to_dict(), checkpoint))
 
 
 def _check_family(family):
@@ -177,17 +148,19 @@ def _with_labels(entry, described):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """What is to be built, and how a checkpoint fills it.
 
     Args:
         family: a key of FAMILIES.
+        layout: a key of TABLES, or `keras` for this package's own.
         stored: configuration of the checkpoint.
         table: Table from its tensors to the weights.
         wanted: configuration of the model, or None: as stored.
     """
 
     family: str
+    layout: str
     stored: Config
     table: Table
     wanted: Config | None = None
@@ -203,7 +176,7 @@ class _Plan:
         if tower not in TOWERS or not isinstance(self.stored, CLIPConfig):
             raise ValueError(f"tower={tower!r}: a CLIP has {sorted(TOWERS)}, others have none.")
         stored, wanted = getattr(self.stored, tower), getattr(self.wanted, tower)
-        return _Plan(TOWERS[tower], stored, self.table.inside(f"{tower}/"), wanted)
+        return Plan(TOWERS[tower], self.layout, stored, self.table.inside(f"{tower}/"), wanted)
 
     def build(self, dtype, tokenizer, beside):
         """The model, its weights fresh; `beside` are places where its tokenizer may be."""
@@ -213,7 +186,7 @@ class _Plan:
                 raise ValueError(f"A {model.__name__} takes no tokenizer.")
             return model(self.wanted, dtype=dtype)
         text = getattr(self.wanted, "text", self.wanted)
-        tokenizer = pick_tokenizer(text, tokenizer, beside, _located)
+        tokenizer = pick_tokenizer(text, tokenizer, beside, locate)
         return model(self.wanted, tokenizer=tokenizer, dtype=dtype)
 
     def load(self, build, checkpoint):

@@ -51,7 +51,7 @@ def test_version(run):
         ("embed", "-o", "x.npy"),
         ("embed", "a.png", "--texts", "a", "-o", "x.npy"),
         ("list", "--family", "resnet"),
-        ("convert", "a", "b", "--format", "onnx"),
+        ("convert", "a", "b", "--to", "onnx"),
     ],
 )
 def test_wrong_use_is_exit_code_2(run, arguments):

@@ -167,5 +167,5 @@ def test_formats_and_places_are_checked(tmp_path):
 
 def test_presets_are_a_format_too(tmp_path):
     vit = shaken(tiny_vit(num_classes=2))
-    export_checkpoint(vit, tmp_path / "vit", "keras_clip")
+    export_checkpoint(vit, tmp_path / "vit", "keras")
     assert_same(vit, from_preset(tmp_path / "vit"))

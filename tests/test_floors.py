@@ -24,6 +24,7 @@ FLOORS = {
     "url_files": 4,
     "model_card": 4,
     "upload": 4,
+    "sources": 4,
     "plots": 4,
     "command": 4,
     "cli": 5,

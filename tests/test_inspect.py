@@ -85,7 +85,7 @@ def test_files_without_a_model_say_why(run, name):
 
 def test_presets_by_name_tell_their_tokenizer(run):
     report = json.loads(run("inspect", BUNDLED, "--json")[1])
-    assert report["dialect"] == "keras_clip" and report["model"]["class"] == "CLIP"
+    assert report["dialect"] == "keras" and report["model"]["class"] == "CLIP"
     assert report["model"]["tokenizer"]["class"] == "CLIPTokenizer"
     out = " ".join(run("inspect", BUNDLED)[1].split())
     for told in ("tokenizer CLIPTokenizer", "pictures size", "stage_blocks", "params"):

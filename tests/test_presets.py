@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_models
 
-from keras_clip import CheckpointError, from_preset, presets
+from keras_clip import CheckpointError, from_preset, presets, sources
 from keras_clip.convert import write_safetensors
 from keras_clip.models.deferred_weights import deferred_weights
 from keras_clip.models.resize import resize_positions
@@ -138,7 +138,7 @@ def test_without_weights_a_model_is_freshly_initialised(vit_directory):
 
 
 def test_a_name_without_weights_fetches_nothing(monkeypatch):
-    monkeypatch.setattr(presets, "fetch", None)
+    monkeypatch.setattr(sources, "fetch", None)
     name = "vit_tiny_patch16_224_augreg_in21k_ft_in1k"
     model = from_preset(name, load_weights=False, num_layers=1, image_size=32)
     assert model.output.shape == (None, 1000)
@@ -157,8 +157,9 @@ def test_a_name_is_fetched_and_read_as_its_table_says(tmp_path, monkeypatch):
         "config": {**small_models.VIT_CONFIG, "epsilon": 1e-4},
     }
     asked = []
-    monkeypatch.setattr(presets, "zoo", lambda: {"vit_some": entry})
-    monkeypatch.setattr(presets, "fetch", lambda *args: asked.append(args) or path)
+    for module in (presets, sources):
+        monkeypatch.setattr(module, "zoo", lambda: {"vit_some": entry})
+    monkeypatch.setattr(sources, "fetch", lambda *args: asked.append(args) or path)
     loaded = from_preset("vit_some")
     assert asked == [("hf://some/where", None, "")]
     assert loaded.config.epsilon == 1e-4
@@ -169,7 +170,7 @@ def test_a_name_is_fetched_and_read_as_its_table_says(tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", ["hf://org/repo", "https://host/a.npz"])
 def test_a_remote_source_is_fetched(source, tmp_path, monkeypatch):
     path = small_models.write(small_models.vit(), "google", tmp_path / "a.npz")
-    monkeypatch.setattr(presets, "fetch", lambda asked: {source: path}[asked])
+    monkeypatch.setattr(sources, "fetch", lambda asked: {source: path}[asked])
     assert from_preset(source).config.num_classes == 7
 
 

@@ -13,12 +13,12 @@ from keras_clip.command import verify
 pytest_plugins = ["command_line"]
 
 
-@pytest.mark.parametrize("layout", ["huggingface", "openai", "keras_clip"])
+@pytest.mark.parametrize("layout", ["huggingface", "openai", "keras"])
 def test_convert_writes_what_loads_again(run, clip_preset, layout, tmp_path):
     import keras_clip
 
     target = tmp_path / ("clip.pt" if layout == "openai" else "clip")
-    code, out, err = run("convert", clip_preset, target, "--format", layout, "--json")
+    code, out, err = run("convert", clip_preset, target, "--to", layout, "--json")
     assert code == 0, err
     assert sum(json.loads(out)["files"].values()) > 100_000
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype="uint8")
@@ -32,7 +32,7 @@ def test_convert_to_google(run, tmp_path):
     image = {"resize_mode": "squash", "interpolation": "bilinear"}
     image |= {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     small_models.vit(image=image).save_to_preset(tmp_path / "vit")
-    code, out, err = run("convert", tmp_path / "vit", tmp_path / "vit.npz", "--format", "google")
+    code, out, err = run("convert", tmp_path / "vit", tmp_path / "vit.npz", "--to", "google")
     assert code == 0, err
     assert "vit.npz" in out
 

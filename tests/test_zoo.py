@@ -72,7 +72,7 @@ def test_an_entry_is_complete(name):
     assert info["name"] == name
     assert re.fullmatch(r"(clip|vit)(_[a-z0-9]+)+", name)
     assert name.startswith(info["family"] + "_")
-    assert info["table"] in {*presets.TABLES, "keras_clip"}
+    assert info["table"] in {*presets.TABLES, "keras"}
     assert re.match(r"hf://[\w.-]+/[\w.-]+|https://|bundled:", info["source"])
     assert info["license"] in {"MIT", "Apache-2.0"}
     for metric in info["metrics"]:

@@ -16,7 +16,7 @@ _EPILOG = """examples:
   keras-clip classify cat.jpg --labels "cat,dog,bird"
   keras-clip embed photos/ -o photos.npy
   keras-clip inspect ViT-B-32.pt
-  keras-clip convert ViT-B-32.pt out/ --format huggingface
+  keras-clip convert ViT-B-32.pt out/ --to huggingface
   keras-clip COMMAND --help                               more of each
 
 KERAS_BACKEND=jax, tensorflow or torch picks what computes. Exit codes: 0 done, 1 an error in the
@@ -69,7 +69,7 @@ def _add_looking(commands, runs):
         "keras-clip inspect ViT-B-32.pt", "keras-clip inspect ./clip-vit-base-patch32 --all",
         "keras-clip inspect hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K --json",
     )  # fmt: skip
-    command.add_argument("source", metavar="FILE", help=_SOURCE_HELP)
+    _add_source(command, "FILE")
     command.add_argument("--all", action="store_true", help="a line a tensor, layers unfolded")
 
 
@@ -111,24 +111,40 @@ def _add_embed(commands, runs):
 def _add_files(commands, runs):
     command = _command(
         commands, runs, "convert", "write a checkpoint in another layout",
-        "keras-clip convert ViT-B-32.pt out/ --format huggingface",
+        "keras-clip convert ViT-B-32.pt out/ --to huggingface",
+        "keras-clip convert ./siglip out/ --to open_clip --dry-run",
         "keras-clip convert hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K my_clip/ "
-        "--format keras_clip --dtype float16",
+        "--to keras --dtype float16",
     )  # fmt: skip
-    command.add_argument("source", metavar="SRC", help="whatever --preset takes elsewhere")
+    _add_source(command, "SRC")
     command.add_argument("target", metavar="DST", help="file or directory to write")
-    layouts = ("huggingface", "open_clip", "openai", "google", "keras_clip")
-    command.add_argument("--format", required=True, choices=layouts, help="the layout to write")
+    layouts = ("huggingface", "open_clip", "openai", "timm", "google", "keras")
+    command.add_argument(
+        "--to", "--format", dest="layout", required=True, choices=layouts, help="what to write"
+    )
     command.add_argument("--dtype", help="of the stored weights, e.g. float16 (default: as is)")
+    command.add_argument(
+        "--dry-run", action="store_true", help="say what would be written, and write nothing"
+    )
     command = _command(
         commands, runs, "verify", "compare a checkpoint with its reference library",
         "keras-clip verify ./clip-vit-base-patch32", "keras-clip verify ViT-B-32.pt",
     )  # fmt: skip
-    command.add_argument("source", metavar="SRC", help="whatever --preset takes elsewhere")
+    _add_source(command, "SRC")
     command.add_argument(
         "--tolerance", type=float, default=1e-5,
         help="largest difference, relative to the largest value (default: 1e-5)",
     )  # fmt: skip
+
+
+def _add_source(command, metavar):
+    command.add_argument("source", metavar=metavar, help=_SOURCE_HELP)
+    command.add_argument(
+        "--config", metavar="JSON", help="the config.json or open_clip_config.json of a bare file"
+    )
+    command.add_argument(
+        "--family", help="what a bare file holds: clip, siglip, vit, deit or dinov2"
+    )
 
 
 def _add_demo(commands, runs):

@@ -4,28 +4,20 @@ import math
 import os
 from fnmatch import fnmatchcase
 
-from keras_clip.catalogue import zoo
 from keras_clip.convert import CheckpointError, open_checkpoint
-from keras_clip.convert.dialects import find_dialect
 from keras_clip.download import DownloadError
-from keras_clip.models.preset_description import is_native, read_description
 from keras_clip.models.preset_model import Tokenized
 from keras_clip.models.preset_tokenizer import pick_tokenizer
-from keras_clip.presets import (
-    FAMILIES,
-    _identify,
-    _located,
-    _on_disk,
-    _places,
-    _tokenizer_places,
-)
+from keras_clip.presets import FAMILIES, identify
+from keras_clip.sources import find, locate
 
 
-def inspect(source):
+def inspect(source, config=None, family=None):
     """Tell what a checkpoint holds; no weight is read and no model is built.
 
     Args:
         source: whatever `from_preset` takes; what is remote is fetched.
+        config, family: as of `from_preset`.
 
     Returns:
         Dictionary. Of the file: `source`, `path`, `format`, `values`, `bytes`, `bytes_by_dtype`,
@@ -37,22 +29,18 @@ def inspect(source):
             weights.
         DownloadError: it cannot be fetched.
     """
-    source = os.fspath(source)
-    entry = zoo().get(source)
-    path = _on_disk(source, entry)
-    folder, file = _places(path, entry)
-    with open_checkpoint(file) as checkpoint:
-        report = {"source": source, "path": str(checkpoint.path), **content(checkpoint)}
+    found = find(os.fspath(source))
+    with open_checkpoint(found.file) as checkpoint:
+        report = {"source": str(source), "path": str(checkpoint.path), **content(checkpoint)}
         report |= {"dialect": None, "family": None, "model": None, "why_not": None}
         try:
-            plan = _identify(checkpoint, folder, entry)
-            report["dialect"] = _dialect(checkpoint, folder, entry)
+            plan = identify(checkpoint, found, config, family)
         except CheckpointError as error:
             report["why_not"] = str(error)
         else:
-            report["family"] = plan.family
+            report["dialect"], report["family"] = plan.layout, plan.family
             report["model"] = planned(plan, checkpoint)
-            report["model"]["tokenizer"] = _tokenizer(plan, _tokenizer_places(path, folder, entry))
+            report["model"]["tokenizer"] = _tokenizer(plan, found.tokenizers)
     return report
 
 
@@ -93,20 +81,12 @@ def planned(plan, checkpoint):
     }
 
 
-def _dialect(checkpoint, folder, entry):
-    """The name of the layout, as `_identify` finds it."""
-    described, _ = read_description(folder)
-    if is_native(described):
-        return "keras_clip"
-    return entry["table"] if entry else find_dialect(checkpoint, described)[0]
-
-
 def _tokenizer(plan, places):
     """{`class`, `vocabulary_size`}, {`why_not`}, or None where the model takes no texts."""
     if not issubclass(FAMILIES[plan.family][1], Tokenized):
         return None
     try:
-        found = pick_tokenizer(getattr(plan.stored, "text", plan.stored), None, places, _located)
+        found = pick_tokenizer(getattr(plan.stored, "text", plan.stored), None, places, locate)
     except (ValueError, OSError, DownloadError) as error:
         return {"why_not": str(error)}
     if found is None:

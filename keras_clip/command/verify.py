@@ -1,26 +1,21 @@
 """`keras-clip verify`: whether a checkpoint gives here what it gives in its own library."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
-from keras_clip.catalogue import BUNDLED, preset_info, zoo_directory
 from keras_clip.command import terminal
 from keras_clip.command.reference_models import ReferenceUnavailableError, reference_outputs
 from keras_clip.command.terminal import escape
 from keras_clip.convert import open_checkpoint
-from keras_clip.convert.dialects import find_dialect
-from keras_clip.download import fetch, is_remote
 from keras_clip.models.clip import CLIP
-from keras_clip.models.preset_description import is_native, read_description
 from keras_clip.models.weights import named_weights
-from keras_clip.presets import from_preset
+from keras_clip.presets import from_preset, identify
+from keras_clip.sources import find
 
 TOLERANCE = 1e-5
 
 
-def verify(source, tolerance=TOLERANCE):
+def verify(source, tolerance=TOLERANCE, config=None, family=None):
     """Load a checkpoint and compare it with its reference library on random inputs.
 
     Every tensor of the file has been used, and every weight filled, when loading has succeeded.
@@ -28,16 +23,18 @@ def verify(source, tolerance=TOLERANCE):
     Args:
         source: whatever `from_preset` takes.
         tolerance: largest difference allowed, relative to the largest value.
+        config, family: as of `from_preset`.
 
     Returns:
         Dictionary: `source`, `layout`, `tensors`, `params`, `not_finite` (names of weights),
         `library` (None: no comparison was possible, for the reason in `why_not`), `differences`
         by output, `largest`, `tolerance`, and `passed`.
     """
-    path = local_path(source)
-    model = from_preset(source)
+    found = find(str(source))
+    with open_checkpoint(found.file) as checkpoint:
+        layout, tensors = identify(checkpoint, found, config, family).layout, len(checkpoint)
+    model = from_preset(source, config=config, family=family)
     weights = named_weights(model)
-    layout, tensors = describe(path)
     report = {
         "source": str(source),
         "layout": layout,
@@ -52,39 +49,16 @@ def verify(source, tolerance=TOLERANCE):
     }
     inputs = random_inputs(model)
     try:
-        report["library"], expected = reference_outputs(layout, path, model.config, inputs)
+        report["library"], expected = reference_outputs(layout, found.file, model.config, inputs)
     except ReferenceUnavailableError as error:
         report["why_not"] = str(error)
     else:
-        found = outputs(model, inputs)
-        report["differences"] = {k: difference(found[k], expected[k]) for k in expected}
+        ours = outputs(model, inputs)
+        report["differences"] = {k: difference(ours[k], expected[k]) for k in expected}
         report["largest"] = max(report["differences"].values())
     close = report["largest"] is None or report["largest"] <= tolerance
     report["passed"] = close and not report["not_finite"]
     return report
-
-
-def local_path(source):
-    """Where the files of a source are on this machine, fetched where they are remote."""
-    if Path(source).exists():
-        return Path(source)
-    if not is_remote(source):
-        entry = preset_info(source)
-        source = entry["source"]
-        if source.startswith(BUNDLED):
-            return zoo_directory() / source.removeprefix(BUNDLED)
-        return fetch(source, entry.get("sha256"))
-    return fetch(source)
-
-
-def describe(path):
-    """(layout, number of tensors) of a checkpoint."""
-    folder = path if path.is_dir() else path.parent
-    config, _ = read_description(folder)
-    with open_checkpoint(path) as checkpoint:
-        if is_native(config):
-            return "keras_clip", len(checkpoint)
-        return find_dialect(checkpoint, config)[0], len(checkpoint)
 
 
 def finite(weight):

@@ -1,9 +1,6 @@
 """A preset on disk: configuration, weights and tokenizer in one directory."""
 
 import json
-import os
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 
 from keras_clip.convert.write import write_safetensors
 from keras_clip.models.weights import named_weights
+from keras_clip.preprocessing.atomic_file import whole_directory
 from keras_clip.preprocessing.tokenizer_files import read_tokenizer
 
 FORMAT = {"format": "keras_clip", "version": 1}
@@ -26,11 +24,11 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         family: str. The name of its family in `keras_clip.presets`.
         tokenizer: CLIPTokenizer, PipelineTokenizer or None.
         dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
+
+    Returns:
+        {name of a file: its bytes}.
     """
-    directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    with whole_directory(Path(directory)) as part:
         described = {**FORMAT, "family": family, "config": model.config.to_dict()}
         (part / "config.json").write_text(json.dumps(described, indent=2) + "\n")
         weights = named_weights(model)
@@ -40,11 +38,7 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         )
         if tokenizer is not None:
             tokenizer.save(part)
-        directory.mkdir(exist_ok=True)
-        for file in part.iterdir():
-            os.replace(file, directory / file.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        return {file.name: file.stat().st_size for file in sorted(part.iterdir())}
 
 
 def _value(variable, dtype):

@@ -15,8 +15,11 @@ class PresetModel:
         Args:
             directory: path, created.
             dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
+
+        Returns:
+            {name of a file: its bytes}.
         """
-        preset_directory.save(self, directory, self.FAMILY, self._tokenizer, dtype)
+        return preset_directory.save(self, directory, self.FAMILY, self._tokenizer, dtype)
 
     def get_config(self):
         return {

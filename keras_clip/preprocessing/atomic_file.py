@@ -1,6 +1,9 @@
-"""Write a file under a temporary name, then rename it: nothing half-written is left behind."""
+"""Write under a temporary name, then rename: nothing half-written is left behind."""
 
 import os
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,3 +21,21 @@ def write_bytes(path, data):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_directory(path):
+    """Yield a folder to write files into, which move to `path` when all are there.
+
+    Args:
+        path: pathlib.Path, created; files of the same names in it are replaced, others stay.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield part
+        path.mkdir(exist_ok=True)
+        for file in part.iterdir():
+            os.replace(file, path / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

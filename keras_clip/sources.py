@@ -1,0 +1,67 @@
+"""Where the files of a model are: on this machine, or brought here."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
+from keras_clip.download import fetch, is_remote
+from keras_clip.hub_files import WEIGHTS, pick_weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a model on this machine.
+
+    Args:
+        path: pathlib.Path of the file or directory.
+        file: pathlib.Path of the weights.
+        folder: pathlib.Path of the directory with the configuration, or None.
+        entry: the table of the preset, or None where it was no preset's name.
+    """
+
+    path: Path
+    file: Path
+    folder: Path | None
+    entry: dict | None = None
+
+    @property
+    def tokenizers(self):
+        """Where the tokenizer may be, the likeliest place first."""
+        beside = self.folder or next(iter(sorted(self.path.parent.glob("bpe_*.txt.gz"))), None)
+        return [beside, *([self.entry.get("tokenizer")] if self.entry else [])]
+
+
+def find(source):
+    """Return the Source of whatever `from_preset` takes, fetched where it is remote.
+
+    Raises:
+        ValueError: there is no such preset; DownloadError: it cannot be fetched.
+    """
+    entry = zoo().get(source)
+    path = _on_disk(source, entry)
+    if not path.is_dir():
+        return Source(path, path, path.parent if path.name in WEIGHTS else None, entry)
+    name = pick_weights({file.name for file in path.iterdir()}, _prefer(entry))
+    return Source(path, path / name if name else path, path, entry)
+
+
+def locate(place):
+    """Return the local path of a path, `hf://` or URL, fetched where it is remote."""
+    return fetch(str(place)) if is_remote(place) else Path(place)
+
+
+def _on_disk(source, entry):
+    if entry:
+        if entry["source"].startswith(BUNDLED):
+            return zoo_directory() / entry["source"].removeprefix(BUNDLED)
+        return fetch(entry["source"], entry.get("sha256"), _prefer(entry))
+    looks_like_path = os.sep in source or Path(source).suffix
+    if not (is_remote(source) or looks_like_path or Path(source).exists()):
+        raise unknown_preset(source)
+    return locate(source)
+
+
+def _prefer(entry):
+    """OpenAI's names are in the weights that OpenCLIP puts beside transformers' own."""
+    return "open_clip" if entry and entry["table"] in ("openai", "open_clip") else ""
