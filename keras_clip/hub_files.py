@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from keras_clip.hub_partial import PartialWeights, place_of
 from keras_clip.url_files import DownloadError, check_hash
 
 # In order of preference; an index stands for its shards.
@@ -47,13 +48,22 @@ def pick_weights(names, prefer=""):
 def needed_files(names, prefer=""):
     """Those of a repository's files that a model needs: its weights once, and what is beside."""
     weights = pick_weights(names, prefer)
-    wanted = [name for name in names if any(fnmatch.fnmatch(name, one) for one in BESIDE)]
-    if weights and weights.endswith(".index.json"):
-        stem, kind = weights.removesuffix(".index.json").rsplit(".", 1)
-        wanted += fnmatch.filter(names, f"{stem}-*-of-*.{kind}")
+    return [*files_beside(names), *_shards(names, weights), *([weights] if weights else [])]
+
+
+def files_beside(names):
+    """Those of a repository's files that a model needs beside its weights."""
+    return [name for name in names if any(fnmatch.fnmatch(name, one) for one in BESIDE)]
+
+
+def _shards(names, weights):
+    """The files that an index is of."""
     if weights == "model.weights.json":
-        wanted += fnmatch.filter(names, "model_*.weights.h5")
-    return [*wanted, weights] if weights else wanted
+        return fnmatch.filter(names, "model_*.weights.h5")
+    if not weights or not weights.endswith(".index.json"):
+        return []
+    stem, kind = weights.removesuffix(".index.json").rsplit(".", 1)
+    return fnmatch.filter(names, f"{stem}-*-of-*.{kind}")
 
 
 def _parse(source):
@@ -104,6 +114,55 @@ def fetch_hub(source, sha256=None, prefer=""):
     return Path(
         _asked(source, hub.snapshot_download, repo, revision=revision, allow_patterns=wanted)
     )
+
+
+def fetch_for_parts(source, prefer=""):
+    """Bring what stands beside the weights, where their tensors can be had apart.
+
+    Returns:
+        (folder, PartialWeights), or None where the weights are no safetensors, or here already.
+
+    Raises:
+        DownloadError: the source cannot be reached, and nothing was kept from an earlier call.
+    """
+    import huggingface_hub as hub
+
+    repo, revision, file = _parse(source)
+    if file or _cached_snapshot(repo, revision, prefer):
+        return None
+    kept = _kept_parts(repo, revision)
+    if kept and COMMIT.fullmatch(revision or ""):
+        return kept
+    try:
+        names = list(_listing(source, repo, revision))
+    except DownloadError:
+        if kept:
+            return kept
+        raise
+    weights = pick_weights(names, prefer)
+    if not weights or not weights.removesuffix(".index.json").endswith(".safetensors"):
+        return None
+    shards = _shards(names, weights)
+    wanted = [*files_beside(names), *([weights] if shards else [])]
+    folder = Path(
+        _asked(source, hub.snapshot_download, repo, revision=revision, allow_patterns=wanted)
+    )
+    place = place_of(repo, folder.name)
+    return folder, PartialWeights(repo, folder.name, tuple(shards or [weights]), place)
+
+
+def _kept_parts(repo, revision):
+    """What `fetch_for_parts` has returned before, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in ("config.json", "open_clip_config.json"):
+        found = try_to_load_from_cache(repo, name, revision=revision)
+        if isinstance(found, str):
+            folder = Path(found).parent
+            place = place_of(repo, folder.name)
+            names = tuple(sorted(path.name for path in place.glob("*.safetensors")))
+            return (folder, PartialWeights(repo, folder.name, names, place)) if names else None
+    return None
 
 
 def plan_hub(source, prefer=""):

@@ -60,7 +60,8 @@ def from_preset(
             resampled by the model's own rule.
         tokenizer: CLIPTokenizer, or where its vocabulary is: path, `hf://org/repo/file` or URL.
             None: the vocabulary that comes with the weights.
-        tower: `vision` or `text`: only this part of a CLIP is read and built.
+        tower: `vision` or `text`: only this part of a CLIP is read and built, and of safetensors
+            on the Hub only this part is fetched.
         config: what stands in the config.json or open_clip_config.json that belongs to a bare
             file: a dictionary, or the path of such a file.
         family: `clip`, `siglip`, `vit`, `deit` or `dinov2`: what a bare file holds, where its names
@@ -81,9 +82,11 @@ def from_preset(
         config = _config(entry["family"], entry["config"], source)
         plan = Plan(entry["family"], entry["table"], config, Table(()))
         return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
-    found = find(source)
+    found = find(source, parts=tower is not None and load_weights)
     with open_checkpoint(found.file) as checkpoint:
         plan = identify(checkpoint, found, config, family).change(*changes).only(tower)
+        if found.partial:
+            found.partial.complete([checkpoint[name] for name in plan.sources(checkpoint)])
         build = functools.partial(plan.build, dtype, tokenizer, found.tokenizers)
         return plan.load(build, checkpoint) if load_weights else build()
 
@@ -177,6 +180,10 @@ class Plan:
             raise ValueError(f"tower={tower!r}: a CLIP has {sorted(TOWERS)}, others have none.")
         stored, wanted = getattr(self.stored, tower), getattr(self.wanted, tower)
         return Plan(TOWERS[tower], self.layout, stored, self.table.inside(f"{tower}/"), wanted)
+
+    def sources(self, checkpoint):
+        """Names of the tensors of a checkpoint that the model needs."""
+        return list(dict.fromkeys(r.source for r in self.table.rows if r.source in checkpoint))
 
     def build(self, dtype, tokenizer, beside):
         """The model, its weights fresh; `beside` are places where its tokenizer may be."""

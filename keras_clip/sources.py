@@ -6,7 +6,8 @@ from pathlib import Path
 
 from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
 from keras_clip.download import fetch, is_remote
-from keras_clip.hub_files import WEIGHTS, pick_weights
+from keras_clip.hub_files import WEIGHTS, fetch_for_parts, pick_weights
+from keras_clip.hub_partial import PartialWeights
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Source:
         file: pathlib.Path of the weights.
         folder: pathlib.Path of the directory with the configuration, or None.
         entry: the table of the preset, or None where it was no preset's name.
+        partial: PartialWeights where the file has holes, or None.
     """
 
     path: Path
     file: Path
     folder: Path | None
     entry: dict | None = None
+    partial: PartialWeights | None = None
 
     @property
     def tokenizers(self):
@@ -32,13 +35,23 @@ class Source:
         return [beside, *([self.entry.get("tokenizer")] if self.entry else [])]
 
 
-def find(source):
+def find(source, parts=False):
     """Return the Source of whatever `from_preset` takes, fetched where it is remote.
+
+    Args:
+        source: str.
+        parts: bool. Fetch no weights yet where single tensors can be had: the Source has `partial`.
 
     Raises:
         ValueError: there is no such preset; DownloadError: it cannot be fetched.
     """
     entry = zoo().get(source)
+    address = entry["source"] if entry else source
+    if parts and address.startswith("hf://"):
+        found = fetch_for_parts(address, _prefer(entry))
+        if found:
+            folder, partial = found
+            return Source(folder, partial.open_headers(folder), folder, entry, partial)
     path = _on_disk(source, entry)
     if not path.is_dir():
         return Source(path, path, path.parent if path.name in WEIGHTS else None, entry)

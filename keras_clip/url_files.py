@@ -148,10 +148,11 @@ def _continue(url, partial, progress):
             have = 0
         version = _version(reply)
         total = _total(reply, have)
-        _check_room(url, partial.parent, total, have)
+        check_room(url, partial.parent, None if total is None else total - have)
         if version:
             mark.write_text(version)
-        with open(partial, "ab" if have else "wb") as file, _bar(url, total, progress) as advance:
+        bar = progress_bar(file_name(url), total, progress)
+        with open(partial, "ab" if have else "wb") as file, bar as advance:
             advance(have)
             while block := _read(reply):
                 file.write(block)
@@ -204,18 +205,25 @@ def _total(reply, have):
     return have + int(length) if length.isdigit() else None
 
 
-def _check_room(url, folder, total, have):
+def check_room(source, folder, needed):
+    """Raise a DownloadError unless a folder has room for so many bytes; None: not known."""
     free = shutil.disk_usage(folder).free
-    if total is not None and total - have > free:
+    if needed is not None and needed > free:
         raise DownloadError(
-            f"{url} needs {total - have} bytes but {folder} has room for {free}: make room or set "
+            f"{source} needs {needed} bytes but {folder} has room for {free}: make room or set "
             "KERAS_CLIP_CACHE to another folder."
         )
 
 
 @contextmanager
-def _bar(url, total, progress):
-    """A progress bar; gives the function to call with the number of bytes that have arrived."""
+def progress_bar(name, total, progress):
+    """A progress bar; gives the function to call with the number of bytes that have arrived.
+
+    Args:
+        name: of the file.
+        total: bytes of it, or None.
+        progress: bool or None. None: a bar where standard error is a terminal.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -224,5 +232,5 @@ def _bar(url, total, progress):
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     bar = Progress(*columns, TransferSpeedColumn(), console=console, disable=not shown)
     with bar:
-        task = bar.add_task(f"Fetching {file_name(url)}", total=total)
+        task = bar.add_task(f"Fetching {name}", total=total)
         yield lambda count: bar.advance(task, count)

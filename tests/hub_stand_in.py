@@ -1,4 +1,4 @@
-"""A stand-in for the Hub that takes uploads: repositories in memory, one commit at a time."""
+"""A stand-in for the Hub: repositories in memory, uploads, and parts of files."""
 
 import base64
 import hashlib
@@ -25,6 +25,8 @@ class Hub(http.server.ThreadingHTTPServer):
         self.objects = {}  # what LFS has, by digest
         self.requests = []  # (method, path)
         self.refuses_commits = False
+        self.sent = 0  # bytes of files
+        self.cut_after = None  # so many replies with parts of files, then none any more
 
     def handle_error(self, request, client_address):
         pass  # a client that hangs up is part of the tests
@@ -41,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.note()
-        if found := re.match(r"/api/models/([^/]+/[^/]+)(/revision/main)?$", path):
+        if found := re.match(r"/api/models/([^/]+/[^/]+)(/revision/\w+)?$", path):
             return self.describe(found[1])
         if found := re.match(r"/api/models/([^/]+/[^/]+)/tree/", path):
             files = self.server.repositories[found[1]]["files"].items()
@@ -53,8 +55,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.reply({}, 404, {"X-Error-Code": "EntryNotFound"})
             digest = hashlib.sha256(data).hexdigest()
             headers = {"ETag": f'"{digest}"', "X-Repo-Commit": _commit(repository)}
-            return self.reply(data, headers=headers)
+            return self.send(data, headers)
         self.reply({}, 404)
+
+    def send(self, data, headers):
+        """A file, or the part of it that is asked for."""
+        asked = re.match(r"bytes=(\d+)-(\d+)$", self.headers.get("Range", ""))
+        if asked:
+            if self.server.cut_after is not None:
+                self.server.cut_after -= 1
+                if self.server.cut_after < 0:
+                    return self.reply({"error": "no"}, 403)
+            start, end = int(asked[1]), min(int(asked[2]), len(data) - 1)
+            headers |= {"Content-Range": f"bytes {start}-{end}/{len(data)}"}
+            data = data[start : end + 1]
+        if self.command == "GET":
+            self.server.sent += len(data)
+        self.reply(data, 206 if asked else 200, headers)
 
     def do_PUT(self):
         digest = self.note().rpartition("/")[2]

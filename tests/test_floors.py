@@ -25,6 +25,7 @@ FLOORS = {
     "model_card": 4,
     "upload": 4,
     "sources": 4,
+    "hub_partial": 4,
     "plots": 4,
     "command": 4,
     "cli": 5,

@@ -78,16 +78,16 @@ class FileBlob:
                 "it is cut or damaged: download it again"
             )
         self.size = size
+        self.start = start
         self._file = file
-        self._start = start
         self._checksum = checksum
 
     def readinto(self, buffer, offset: int) -> None:
         """Fills `buffer` from `offset` on; the caller keeps within `size`."""
-        self._file.readinto(buffer, self._start + offset)
+        self._file.readinto(buffer, self.start + offset)
         whole = offset <= _MAX_PREFIX_BYTES and offset + memoryview(buffer).nbytes == self.size
         if self._checksum and whole:
-            prefix = zlib.crc32(self._file.read(self._start, offset)) if offset else 0
+            prefix = zlib.crc32(self._file.read(self.start, offset)) if offset else 0
             if zlib.crc32(buffer, prefix) != self._checksum:
                 raise CheckpointError("its bytes differ from its checksum; download the file again")
 

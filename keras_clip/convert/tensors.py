@@ -124,6 +124,12 @@ class LazyTensor:
         """Bytes of the values when read."""
         return self._layout.count * self.dtype.itemsize
 
+    @property
+    def span(self) -> tuple[pathlib.Path, int, int]:
+        """Which bytes of which file hold the values: (path, start, stop); not of packed ones."""
+        start = self._blob.start + self._layout.offset
+        return self._path, start, start + self._layout.extent * self.dtype.itemsize
+
     def read(self, rows: tuple[int, int] | None = None) -> np.ndarray:
         """Reads the values, `shape`, into a fresh array that the caller owns.
 
