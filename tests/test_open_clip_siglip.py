@@ -53,19 +53,24 @@ def repository(folder, tensors, config):
     return folder
 
 
-@pytest.mark.parametrize("size", [(24, 24), (32, 48)])
-@pytest.mark.parametrize("name", NAMES)
-def test_numbers_are_those_of_open_clip(name, size, tmp_path, monkeypatch):
+def tiny_model(name, folder, monkeypatch):
+    """A model of OpenCLIP of a large one's name, saved in a folder."""
     open_clip, timm = pytest.importorskip("open_clip"), pytest.importorskip("timm")
-    import torch
-
     # The names are of large towers; timm takes other sizes for them.
     monkeypatch.setattr(timm, "create_model", functools.partial(timm.create_model, **TINY))
     config = described(name, **NAMES[name])
     values = {k: v for k, v in config["model_cfg"].items() if k != "custom_text"}
     model = randomized(open_clip.CustomTextCLIP(**values))
     tensors = {n: value.numpy() for n, value in model.state_dict().items()}
-    path = repository(tmp_path / "siglip", tensors, config)
+    return model, repository(folder, tensors, config)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (32, 48)])
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_are_those_of_open_clip(name, size, tmp_path, monkeypatch):
+    import torch
+
+    model, path = tiny_model(name, tmp_path / "siglip", monkeypatch)
     if size != (24, 24):
         model.visual.trunk.set_input_size(img_size=size)
     random = np.random.default_rng(0)

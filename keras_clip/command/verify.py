@@ -68,11 +68,15 @@ def finite(weight):
 
 
 def random_inputs(model, count=2, seed=0):
-    """Random pixels, and for a CLIP random texts of different lengths that end as they should."""
+    """Random pictures, and for a CLIP random texts of different lengths that end as they should."""
     rng = np.random.default_rng(seed)
     clip = isinstance(model, CLIP)
-    size = model.config.vision.image_size if clip else model.config.image_size
-    inputs = {"images": rng.standard_normal((count, *size, 3), dtype="float32")}
+    size = getattr(model.config.vision if clip else model.config, "image_size", None)
+    if size:
+        inputs = {"images": rng.standard_normal((count, *size, 3), dtype="float32")}
+    else:  # a NaFlex model, whose pictures are of any size
+        pictures = [rng.integers(0, 256, (50 * i + 40, 60, 3), "uint8") for i in range(count)]
+        inputs = {"images": model.image_processor(pictures)}
     if clip:
         text = model.config.text
         end = text.vocabulary_size - 1 if text.end_token_id is None else text.end_token_id
@@ -94,10 +98,12 @@ def outputs(model, inputs):
             "image embeddings": np.asarray(vision.predict_on_batch(inputs["images"])),
             "text embeddings": np.asarray(text.predict_on_batch(inputs["token_ids"])),
         }
-    if model.config.num_classes:
-        logits = keras.Model(model.input, model.get_layer("head").output)
+    if model.config.head_activation and model.config.num_classes:
+        logits = keras.Model(model.input, model.get_layer("predictions").input)
         return {"logits": np.asarray(logits.predict_on_batch(inputs["images"]))}
-    return {"tokens": np.asarray(model.predict_on_batch(inputs["images"]))}
+    name = "tokens" if not model.config.is_pooled else "features"
+    name = "logits" if model.config.num_classes else name
+    return {name: np.asarray(model.predict_on_batch(inputs["images"]))}
 
 
 def difference(found, expected):
