@@ -8,6 +8,9 @@ from pathlib import Path
 
 BUNDLED = "bundled:"
 BUNDLED_PRESET = "clip_resnet_tiny_shapes"
+PROTOCOLS = "protocols.toml"
+# What an entry has from the one it is like; a source, a licence and results are its own.
+_SHARED = ("family", "table", "tokenizer", "params")
 
 
 def zoo_directory():
@@ -18,18 +21,39 @@ def zoo_directory():
 
 @functools.cache
 def zoo():
-    """Every preset's table by name."""
-    entries = {}
+    """Every preset's table by name, whole: what it has from others, and its results as metrics."""
+    written = {}
     for path in sorted(zoo_directory().glob("*.toml")):
-        entries.update(tomllib.loads(path.read_text("utf-8")))
-    return entries
+        if path.name != PROTOCOLS:
+            written.update(tomllib.loads(path.read_text("utf-8")))
+    protocols = tomllib.loads((zoo_directory() / PROTOCOLS).read_text("utf-8"))
+    return {name: _whole(name, written, protocols) for name in written}
+
+
+def _whole(name, written, protocols):
+    """A preset's table with what it has from the one it is `like`."""
+    entry = dict(written[name])
+    results, metrics = entry.pop("results", {}), entry.pop("metrics", [])
+    if "like" in entry:
+        other = _whole(entry.pop("like"), written, protocols)
+        shared = {key: other[key] for key in _SHARED if key in other}
+        entry = {**shared, **entry, "config": _merged(other["config"], entry.get("config", {}))}
+    found = [{**protocols[one], "value": value} for one, value in results.items()]
+    return {**entry, "metrics": [*metrics, *found]}
+
+
+def _merged(config, changes):
+    return {
+        **config,
+        **{k: _merged(config[k], v) if isinstance(v, dict) else v for k, v in changes.items()},
+    }
 
 
 def list_presets(family=None):
     """Return the names of the presets, sorted.
 
     Args:
-        family: `clip` or `vit`; None: all.
+        family: `clip`, `siglip`, `vit`, `deit` or `dinov2`; None: all.
 
     Raises:
         ValueError: there is no such family.
@@ -51,7 +75,7 @@ def preset_info(name):
     """
     if name not in zoo():
         raise unknown_preset(name)
-    info = json.loads(json.dumps({"name": name, "metrics": [], **zoo()[name]}))
+    info = json.loads(json.dumps({"name": name, **zoo()[name]}))
     if info["source"].startswith(BUNDLED):
         folder = zoo_directory() / info["source"].removeprefix(BUNDLED)
         info["config"] = json.loads((folder / "config.json").read_text("utf-8"))["config"]

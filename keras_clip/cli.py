@@ -58,7 +58,7 @@ def _print(options, result, show):
 def _list(options):
     from keras_clip.command import listing
 
-    _print(options, listing.presets(options.family), listing.show_presets)
+    _print(options, listing.presets(options.family, options.sort), listing.show_presets)
 
 
 def _info(options):

@@ -59,9 +59,10 @@ def test_snippets_that_need_a_network_are_few_and_name_what_exists():
 
 def test_table_of_presets_is_that_of_the_zoo(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    import readme_presets
+    import preset_tables
 
-    assert readme_presets.updated(README) == README, "run python scripts/readme_presets.py"
+    assert preset_tables.updated(README) == README, "run python scripts/preset_tables.py"
+    assert preset_tables.ZOO.read_text("utf-8") == preset_tables.zoo(), "likewise"
 
 
 def test_links_lead_somewhere():

@@ -3,8 +3,10 @@
 import argparse
 
 from keras_clip.catalogue import BUNDLED_PRESET
+from keras_clip.command.listing import SORTS
 from keras_clip.version import __version__
 
+FAMILIES = ("clip", "siglip", "vit", "deit", "dinov2")
 PRESET = "clip_vit_base_patch32_openai"
 _SOURCE_HELP = (
     "a name from `keras-clip list`, hf://org/repo[@revision], an http(s) URL, or the path of a "
@@ -57,8 +59,13 @@ def _add_looking(commands, runs):
     command = _command(
         commands, runs, "list", "show the presets with size, licence and accuracy",
         "keras-clip list", "keras-clip list --family clip --json",
+        "keras-clip list --family siglip --sort imagenet_zero_shot",
     )  # fmt: skip
-    command.add_argument("--family", choices=("clip", "vit"), help="only this family")
+    command.add_argument("--family", choices=FAMILIES, help="only this family")
+    command.add_argument(
+        "--sort", choices=SORTS, default="params",
+        help="the smallest, or the most accurate, first (default: params)",
+    )  # fmt: skip
     command = _command(
         commands, runs, "info", "show a preset's configuration and published numbers",
         f"keras-clip info {PRESET}",
@@ -143,7 +150,7 @@ def _add_source(command, metavar):
         "--config", metavar="JSON", help="the config.json or open_clip_config.json of a bare file"
     )
     command.add_argument(
-        "--family", help="what a bare file holds: clip, siglip, vit, deit or dinov2"
+        "--family", choices=FAMILIES, help="what a bare file holds, where its names leave that open"
     )
 
 

@@ -5,7 +5,7 @@ import os
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _FULL = "█"
 _HALF = "▀"
-_WIDTH_OF_FILES = 100  # columns where the output is no terminal and has no width of its own
+_WIDTH_OF_FILES = 130  # columns where the output is no terminal and has no width of its own
 
 
 def console():
