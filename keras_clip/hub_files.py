@@ -93,6 +93,8 @@ def fetch_hub(source, sha256=None, prefer=""):
     repo, revision, file = _parse(source)
     if file:
         path = Path(_asked(source, hub.hf_hub_download, repo, file, revision=revision))
+        if file in WEIGHTS:  # what stands beside says what it is
+            _asked(source, hub.snapshot_download, repo, revision=revision, allow_patterns=BESIDE)
         if sha256:
             check_hash(path, sha256, source)
         return path

@@ -24,7 +24,7 @@ import keras_clip
 answers = []
 for arguments in json.loads(sys.argv[1]):
     try:
-        model = keras_clip.from_preset("hf://me/clip", **arguments)
+        model = keras_clip.from_preset(**{"source": "hf://me/clip", **arguments})
         model.save_to_preset(sys.argv[2] + str(len(answers)))
         answers.append(None)
     except keras_clip.DownloadError as error:
@@ -134,3 +134,12 @@ def test_spans():
     assert without([(0, 10)], [(2, 4), (6, 12)]) == [(0, 2), (4, 6)]
     assert without([(0, 3), (5, 9)], [(0, 3), (5, 6), (8, 20)]) == [(6, 8)]
     assert without([(0, 3)], [(0, 3)]) == []
+
+
+def test_a_file_of_a_repository_comes_with_what_stands_beside_it(load, hub, tmp_path):
+    if "model.safetensors" not in hub.repositories["me/clip"]["files"]:
+        pytest.skip("about one whole file")
+    address = {"source": "hf://me/clip/model.safetensors"}
+    assert load(address) == [None]
+    assert_same(arrays(f"{tmp_path}/got0"), arrays(FOLDER))
+    assert load(address, HF_HUB_OFFLINE="1") == [None]
