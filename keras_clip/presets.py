@@ -8,6 +8,7 @@ from keras_clip.catalogue import zoo
 from keras_clip.convert import CheckpointError, open_checkpoint
 from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
+from keras_clip.convert.errors import DAMAGE
 from keras_clip.convert.table import Row, Table, read
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
@@ -32,6 +33,7 @@ FAMILIES = {
     "deit": (ViTConfig.from_dict, ViT),
     "dinov2": (ViTConfig.from_dict, ViT),
 }
+_MOST_LAYERS = 200  # beyond them, a file has to show that it has so many
 HEADS = ("head", "head_distillation")
 TOWERS = {"vision": "clip_vision", "text": "clip_text"}
 TABLES = DIALECTS
@@ -102,19 +104,32 @@ def identify(checkpoint, source, config=None, family=None):
     Raises:
         CheckpointError: its layout is not known, or its configuration is damaged.
     """
+    _check_family(family)
+    try:
+        return _identified(checkpoint, source, config, family)
+    except CheckpointError:
+        raise
+    except DAMAGE as error:  # values that no layout has thought of
+        raise CheckpointError(
+            f"{checkpoint.path}: what stands beside it makes no configuration "
+            f"({type(error).__name__}: {str(error)[:200]}); is it damaged? Download it again."
+        ) from error
+
+
+def _identified(checkpoint, source, config, family):
     folder, entry = source.folder, source.entry
     described, preprocessor = read_description(folder, config)
     if is_native(described):
         where = folder / "config.json"
         check_native(described, FAMILIES, where)
         config = _config(described["family"], described["config"], where)
+        _check_layers(config, checkpoint)
         table = Table(tuple(Row(n, n) for n in checkpoint))
         return Plan(described["family"], "keras", config, table)
     if entry:
         name, dialect = entry["table"], TABLES[entry["table"]]
         config = _config(entry["family"], _with_labels(entry, described), entry["source"])
     else:
-        _check_family(family)
         name, dialect = find_dialect(checkpoint, described, family)
         if name == "timm" and family:
             described = {"architecture": family, **(described or {})}
@@ -125,6 +140,7 @@ def identify(checkpoint, source, config=None, family=None):
             )
         values = dialect.config_from(checkpoint, described, preprocessor)
         config = _config(dialect.FAMILY, values, checkpoint.path)
+    _check_layers(config, checkpoint)
     return Plan(dialect.FAMILY, name, config, dialect.table(config.to_dict(), checkpoint))
 
 
@@ -132,6 +148,17 @@ def _check_family(family):
     known = sorted({family for families in DIALECT_FAMILIES.values() for family in families})
     if family not in (None, *known):
         raise ValueError(f"family is one of {known}, not {family!r}.")
+
+
+def _check_layers(config, checkpoint):
+    """Refuse numbers of layers without end before anything is built of them."""
+    for tower in (getattr(config, "vision", config), getattr(config, "text", config)):
+        layers = getattr(tower, "num_layers", 0) + sum(getattr(tower, "stage_blocks", ()))
+        if layers > max(len(checkpoint), _MOST_LAYERS):
+            raise CheckpointError(
+                f"{checkpoint.path}: its configuration has {layers} layers, but there are only "
+                f"{len(checkpoint)} tensors: they do not belong together."
+            )
 
 
 def _config(family, values, where):

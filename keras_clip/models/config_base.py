@@ -47,7 +47,7 @@ class Config:
     def _check_encoder(self):
         for name in ("hidden_dim", "num_layers", "num_heads", "mlp_dim"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{name} is a positive integer, not {value!r}.")
         if self.hidden_dim % self.num_heads:
             raise ValueError(
