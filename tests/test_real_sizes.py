@@ -1,4 +1,4 @@
-"""Each family once at the size of its published models, with random weights, against its library."""
+"""Each family at the size of a published model, with random weights, against its library."""
 
 import json
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def spread(model):
-    """Biases, gains and running statistics away from where they start; the rest is random anyway."""
+    """The model, its biases, gains and running statistics away from where they start."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
