@@ -1,8 +1,8 @@
 """Largest differences from the original libraries' numbers: `python benchmarks/parity.py`.
 
 Each is a share of the output's largest value; float32 alone is good for about 3e-6. The checkpoints
-are those of the tests: small ones in the official layouts (tests/test_parity.py), and random weights
-of real sizes, which their own library computes in the same process (tests/test_real_sizes.py).
+are those of the tests: small ones in the official layouts (tests/test_parity.py), and random
+weights of real sizes, which their own library computes here too (tests/test_real_sizes.py).
 """
 
 import argparse
