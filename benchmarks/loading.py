@@ -1,6 +1,6 @@
 """Time and memory of loading a CLIP of real size, with random weights, against the peers.
 
-python benchmarks/loading.py [--models base large] [--backends jax torch] [--repeats 5]
+python benchmarks/loading.py [--models base large giant] [--backends jax torch] [--repeats 5]
 
 Every row is the best of some fresh processes: seconds from the call to the model that is ready, and
 the peak of memory above what the imports took, as a multiple of the model's float32 size.
@@ -15,7 +15,14 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-PRESETS = {"base": "clip_vit_base_patch32_openai", "large": "clip_vit_large_patch14_openai"}
+import numpy as np
+
+PRESETS = {
+    "base": "clip_vit_base_patch32_openai",
+    "large": "clip_vit_large_patch14_openai",
+    "giant": "clip_vit_giant_patch14_laion2b_s34b_b88k",  # 5.5 GB, in two shards
+}
+SHARD_BYTES = 5 * 10**9
 
 START = """
 import json, os, resource, sys, time
@@ -64,37 +71,56 @@ JOBS = {  # name: (imports, call, layout)
 }
 
 
-def write_random(preset, folder):
-    """Write random weights as OpenAI's half precision file and as a directory of transformers.
+def write_random(preset, layouts, folder):
+    """Write random weights in each layout: a half precision file, or a directory of transformers.
 
     Returns:
         ({layout: path}, float32 bytes of the model).
     """
-    import numpy as np
-
     from keras_clip import preset_info, presets
-    from keras_clip.convert import table, write_safetensors, write_torch_zip
+    from keras_clip.convert import table, write_torch_zip
 
     info = preset_info(preset)
     built = presets.FAMILIES["clip"][0](info["config"]).to_dict()
-    random = np.random.default_rng(0)
-
-    def draw(shape):
-        return random.standard_normal(shape, "float32") * np.float32(0.02)
-
-    values = {name: partial(draw, shape) for name, shape in weight_shapes(preset).items()}
-    tables = {name: presets.TABLES[name] for name in ("openai", "huggingface_clip")}
-    paths = {"openai": folder / f"{preset}.pt", "huggingface_clip": folder / preset}
-    write_torch_zip(paths["openai"], table.write(tables["openai"].table(built), values, "float16"))
-    paths["huggingface_clip"].mkdir()
-    write_safetensors(
-        paths["huggingface_clip"] / "model.safetensors",
-        table.write(tables["huggingface_clip"].table(built), values),
-        metadata={"format": "pt"},
-    )
-    for name, content in tables["huggingface_clip"].config_to(built).items():
-        (paths["huggingface_clip"] / name).write_text(json.dumps(content))
+    pool = np.random.default_rng(0).standard_normal(2**24, "float32") * np.float32(0.02)
+    values = {
+        name: partial(np.resize, pool, shape) for name, shape in weight_shapes(preset).items()
+    }
+    paths = {layout: folder / layout for layout in layouts}
+    for layout, path in paths.items():
+        dialect = presets.TABLES[layout]
+        if layout == "openai":
+            write_torch_zip(path, table.write(dialect.table(built), values, "float16"))
+            continue
+        path.mkdir()
+        write_shards(path, table.write(dialect.table(built), values))
+        for name, content in dialect.config_to(built).items():
+            (path / name).write_text(json.dumps(content))
     return paths, 4 * info["params"]
+
+
+def write_shards(folder, tensors):
+    """Write safetensors as transformers does: shards of at most 5 GB, and an index of several."""
+    from keras_clip.convert import write_safetensors
+
+    sizes = {name: tensor().nbytes for name, tensor in tensors.items()}
+    shards, size = [{}], 0
+    for name, tensor in tensors.items():
+        if size + sizes[name] > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += sizes[name]
+    names = ["model.safetensors"]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+        placed = {
+            tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
+        }
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name, shard in zip(names, shards, strict=True):
+        write_safetensors(folder / name, shard, metadata={"format": "pt"})
 
 
 def weight_shapes(preset):
@@ -139,7 +165,9 @@ def main():
     print("|---|---|---|---|---|---|")
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            paths, size = write_random(PRESETS[model], Path(folder))
+            # OpenAI's files imply heads of width 64; those of giant have 88.
+            layouts = ["huggingface_clip"] if model == "giant" else ["openai", "huggingface_clip"]
+            paths, size = write_random(PRESETS[model], layouts, Path(folder))
             for layout in paths:
                 rows = [
                     (name, backend)
