@@ -78,7 +78,7 @@ def write_random(preset, layouts, folder):
         ({layout: path}, float32 bytes of the model).
     """
     from keras_clip import preset_info, presets
-    from keras_clip.convert import table, write_torch_zip
+    from keras_clip.convert import table, write_safetensors, write_torch_zip
 
     info = preset_info(preset)
     built = presets.FAMILIES["clip"][0](info["config"]).to_dict()
@@ -93,34 +93,11 @@ def write_random(preset, layouts, folder):
             write_torch_zip(path, table.write(dialect.table(built), values, "float16"))
             continue
         path.mkdir()
-        write_shards(path, table.write(dialect.table(built), values))
+        tensors = table.write(dialect.table(built), values)
+        write_safetensors(path / "model.safetensors", tensors, {"format": "pt"}, SHARD_BYTES)
         for name, content in dialect.config_to(built).items():
             (path / name).write_text(json.dumps(content))
     return paths, 4 * info["params"]
-
-
-def write_shards(folder, tensors):
-    """Write safetensors as transformers does: shards of at most 5 GB, and an index of several."""
-    from keras_clip.convert import write_safetensors
-
-    sizes = {name: tensor().nbytes for name, tensor in tensors.items()}
-    shards, size = [{}], 0
-    for name, tensor in tensors.items():
-        if size + sizes[name] > SHARD_BYTES:
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += sizes[name]
-    names = ["model.safetensors"]
-    if len(shards) > 1:
-        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-        placed = {
-            tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
-        }
-        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    for name, shard in zip(names, shards, strict=True):
-        write_safetensors(folder / name, shard, metadata={"format": "pt"})
 
 
 def weight_shapes(preset):

@@ -162,7 +162,10 @@ def _check_read_back(config, dialect, table, weights, files):
         if ours.get(name) != theirs.get(name)
     ]
     if lines:
-        raise CheckpointError("its layout has no place for" + "".join(lines))
+        raise CheckpointError(
+            f"its layout has no place for{''.join(lines)}\n"
+            "Loaded with what would be read, from_preset(..., name=value), it could be written."
+        )
 
 
 def _flat(values, prefix=""):
