@@ -134,7 +134,7 @@ def measure(name, path, size, backend):
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=PRESETS, default=["base"])
+    parser.add_argument("--models", nargs="+", choices=PRESETS, default=["base", "giant"])
     parser.add_argument("--backends", nargs="+", default=["jax", "tensorflow", "torch"])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
