@@ -57,7 +57,9 @@ def test_patch_embedding_is_a_convolution(patch, bias):
 
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_with_and_without_gradients(gradients, bias):
+@pytest.mark.parametrize("intel", [True, False])  # either of torch's two libraries
+def test_linear_with_and_without_gradients(gradients, bias, intel, monkeypatch):
+    monkeypatch.setattr("keras_clip.layers.dense._is_intel", lambda: intel)
     x, kernel, shift = random(2, 3, 8), random(8, 5), random(5) if bias else None
     expected = x.astype("float64") @ kernel + (0 if shift is None else shift)
     with torch.set_grad_enabled(gradients):
