@@ -11,7 +11,7 @@ def test_a_large_model_peaks_near_its_own_size(layout, tmp_path, repository, bac
     monkeypatch.setattr(sys, "path", [*sys.path, str(repository / "benchmarks")])
     import loading
 
-    paths, size = loading.write_random(loading.PRESETS["large"], tmp_path)
+    paths, size = loading.write_random(loading.PRESETS["large"], [layout], tmp_path)
     name = {"openai": "keras-clip", "huggingface_clip": "keras-clip "}[layout]
     assert loading.JOBS[name][2] == layout
     _, peak = loading.measure(name, paths[layout], size, backend)
