@@ -8,16 +8,16 @@ from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
 
 _PLACES = {
-    "CLIP": "models.clip", "ViT": "models.vit", "from_preset": "presets", "UploadError": "upload",
-    "CLIPConfig": "models.config", "TextConfig": "models.config", "DownloadError": "url_files",
-    "ResNetConfig": "models.config", "ViTConfig": "models.config", "export_checkpoint": "exporting",
+    "ImagePreprocessing": "preprocessing.image_layer", "ImageConfig": "preprocessing.image_config",
     "CLIPTokenizer": "preprocessing.tokenizer", "ImageError": "preprocessing.image_files",
-    "ImageConfig": "preprocessing.image_config", "ImagePreprocessing": "preprocessing.image_layer",
     "ImageProcessor": "preprocessing.images", "CheckpointError": "convert.errors",
+    "export_checkpoint": "exporting", "ResNetConfig": "models.config", "ViTConfig": "models.config",
+    "CLIPConfig": "models.config", "TextConfig": "models.config", "DownloadError": "url_files",
     "list_presets": "catalogue", "preset_info": "catalogue", "upload_preset": "upload",
+    "from_preset": "presets", "UploadError": "upload", "CLIP": "models.clip", "ViT": "models.vit",
 }  # fmt: skip
-__all__ = ["__version__", "layers", *_PLACES]
-_REGISTERING = ("layers", "models.clip", "models.vit", "preprocessing.image_layer")
+_MODULES = ("bulk", "data", "evaluate", "layers", "plot", "search")
+__all__ = ["__version__", *_MODULES, *_PLACES]
 
 
 def __getattr__(name: str):
@@ -26,7 +26,8 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'keras_clip' has no attribute {name!r}")
     if _missing:
         raise BackendMissingError(_missing)
-    return getattr(importlib.import_module(f"keras_clip.{_PLACES[name]}"), name)
+    module = importlib.import_module(f"keras_clip.{_PLACES.get(name, name)}")
+    return module if name in _MODULES else getattr(module, name)
 
 
 try:
@@ -34,7 +35,6 @@ try:
     _missing = None
 except BackendMissingError as error:
     _missing = str(error)  # the command line has to start, to say it in one line
-# The command line loads Keras where a command computes: `list` and `--help` answer at once.
-if not _missing and Path(sys.argv[0]).stem != "keras-clip":
-    for _module in _REGISTERING:  # so that `keras.models.load_model` knows their classes
+if not _missing and Path(sys.argv[0]).stem != "keras-clip":  # so `load_model` knows their classes
+    for _module in ("layers", "models.clip", "models.vit", "preprocessing.image_layer"):
         importlib.import_module(f"keras_clip.{_module}")

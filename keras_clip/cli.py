@@ -84,9 +84,9 @@ def _classify(options):
         options.labels, options.template, options.preset, options.top,
     )  # fmt: skip
     if options.plot:
-        from keras_clip import plots
+        from keras_clip import plot
 
-        plots.zero_shot_bars(results, options.plot)
+        plot.zero_shot_bars(results, options.plot)
     _print(options, results, classify.show_answers)
 
 
@@ -127,10 +127,10 @@ def _demo(options):
 
     result = demo.demo(options.preset)
     if options.plot:
-        from keras_clip import plots
+        from keras_clip import plot
 
         truths = [answer["truth"] for answer in result["answers"]]
-        plots.zero_shot_bars(result["answers"], options.plot, truths)
+        plot.zero_shot_bars(result["answers"], options.plot, truths)
     _print(options, result, demo.show_demo)
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_clip.command import terminal
-from keras_clip.command.arguments import PRESET
 from keras_clip.command.listing import imagenet, presets
+from keras_clip.command.parser import PRESET
 from keras_clip.command.pictures import picture_paths
 
 pytest_plugins = ["command_line"]

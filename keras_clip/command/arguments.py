@@ -4,15 +4,16 @@ import argparse
 
 from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command.listing import SORTS
+from keras_clip.command.parser import (
+    FAMILIES,
+    PRESET,
+    PRESET_HELP,
+    SOURCE_HELP,
+    add_command,
+    count,
+)
 from keras_clip.version import __version__
 
-FAMILIES = ("clip", "siglip", "vit", "deit", "dinov2")
-PRESET = "clip_vit_base_patch32_openai"
-_SOURCE_HELP = (
-    "a name from `keras-clip list`, hf://org/repo[@revision], an http(s) URL, or the path of a "
-    "file or directory"
-)
-_PRESET_HELP = f"{_SOURCE_HELP} (default: %(default)s)"
 _EPILOG = """examples:
   keras-clip demo                                         needs no network
   keras-clip classify cat.jpg --labels "cat,dog,bird"
@@ -40,23 +41,8 @@ def build_parser(runs):
     return parser
 
 
-def _command(commands, runs, name, help, *examples):
-    """A command with its examples and --json."""
-    epilog = "\n  ".join(["examples:", *examples])
-    command = commands.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=runs[name], error=command.error)
-    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    return command
-
-
 def _add_looking(commands, runs):
-    command = _command(
+    command = add_command(
         commands, runs, "list", "show the presets with size, licence and accuracy",
         "keras-clip list", "keras-clip list --family clip --json",
         "keras-clip list --family siglip --sort imagenet_zero_shot",
@@ -66,12 +52,12 @@ def _add_looking(commands, runs):
         "--sort", choices=SORTS, default="params",
         help="the smallest, or the most accurate, first (default: params)",
     )  # fmt: skip
-    command = _command(
+    command = add_command(
         commands, runs, "info", "show a preset's configuration and published numbers",
         f"keras-clip info {PRESET}",
     )  # fmt: skip
     command.add_argument("name", metavar="NAME", help="a name from `keras-clip list`")
-    command = _command(
+    command = add_command(
         commands, runs, "inspect", "show what is in a checkpoint and what would be built from it",
         "keras-clip inspect ViT-B-32.pt", "keras-clip inspect ./clip-vit-base-patch32 --all",
         "keras-clip inspect hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K --json",
@@ -81,7 +67,7 @@ def _add_looking(commands, runs):
 
 
 def _add_classify(commands, runs):
-    command = _command(
+    command = add_command(
         commands, runs, "classify", "say which of some labels fits each picture best",
         'keras-clip classify cat.jpg dog.jpg --labels "cat,dog,bird"',
         'keras-clip classify photos/ --labels cat --labels dog --template "a photo of a {}."',
@@ -97,13 +83,13 @@ def _add_classify(commands, runs):
         "--template", action="append", default=[], metavar="TEXT",
         help="a sentence with {} for the label; several are averaged (default: a photo of a {}.)",
     )  # fmt: skip
-    command.add_argument("--top", type=_count, default=5, help="answers a picture (default: 5)")
+    command.add_argument("--top", type=count, default=5, help="answers a picture (default: 5)")
     command.add_argument("--plot", metavar="FILE", help="draw pictures and answers, e.g. out.png")
-    command.add_argument("--preset", default=PRESET, help=_PRESET_HELP)
+    command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
 
 
 def _add_embed(commands, runs):
-    command = _command(
+    command = add_command(
         commands, runs, "embed", "turn pictures or texts into unit vectors, an .npy file",
         "keras-clip embed photos/ -o photos.npy",
         'keras-clip embed --texts "a cat" "a dog" -o texts.npy',
@@ -111,12 +97,12 @@ def _add_embed(commands, runs):
     command.add_argument("images", nargs="*", metavar="IMAGES", help="pictures, or directories")
     command.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts instead")
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="the .npy to write")
-    command.add_argument("--batch-size", type=_count, default=32, help="(default: 32)")
-    command.add_argument("--preset", default=PRESET, help=_PRESET_HELP)
+    command.add_argument("--batch-size", type=count, default=32, help="(default: 32)")
+    command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
 
 
 def _add_files(commands, runs):
-    command = _command(
+    command = add_command(
         commands, runs, "convert", "write a checkpoint in another layout",
         "keras-clip convert ViT-B-32.pt out/ --to huggingface",
         "keras-clip convert ./siglip out/ --to open_clip --dry-run",
@@ -133,7 +119,7 @@ def _add_files(commands, runs):
     command.add_argument(
         "--dry-run", action="store_true", help="say what would be written, and write nothing"
     )
-    command = _command(
+    command = add_command(
         commands, runs, "verify", "compare a checkpoint with its reference library",
         "keras-clip verify ./clip-vit-base-patch32", "keras-clip verify ViT-B-32.pt",
     )  # fmt: skip
@@ -145,7 +131,7 @@ def _add_files(commands, runs):
 
 
 def _add_source(command, metavar):
-    command.add_argument("source", metavar=metavar, help=_SOURCE_HELP)
+    command.add_argument("source", metavar=metavar, help=SOURCE_HELP)
     command.add_argument(
         "--config", metavar="JSON", help="the config.json or open_clip_config.json of a bare file"
     )
@@ -155,12 +141,12 @@ def _add_source(command, metavar):
 
 
 def _add_demo(commands, runs):
-    command = _command(
+    command = add_command(
         commands, runs, "demo", "zero-shot answers on real pictures by the bundled model, offline",
         "keras-clip demo", "keras-clip demo --plot demo.png",
     )  # fmt: skip
     command.add_argument("--plot", metavar="FILE", help="draw the answers, e.g. demo.png")
-    command.add_argument("--preset", default=BUNDLED_PRESET, help=_PRESET_HELP)
+    command.add_argument("--preset", default=BUNDLED_PRESET, help=PRESET_HELP)
 
 
 def _labels(text):
@@ -168,10 +154,3 @@ def _labels(text):
     if not all(found):
         raise argparse.ArgumentTypeError(f"an empty label in {text!r}")
     return found
-
-
-def _count(text):
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return number

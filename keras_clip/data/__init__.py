@@ -1,0 +1,1 @@
+"""Pictures on disk: folders, tables and shards, read a batch at a time."""

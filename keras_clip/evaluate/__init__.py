@@ -1,0 +1,1 @@
+"""Zero-shot, probes, neighbours, retrieval, calibration: arrays in, numbers out."""

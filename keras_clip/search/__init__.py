@@ -1,0 +1,1 @@
+"""An index of pictures that texts and pictures find."""
