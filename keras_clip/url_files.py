@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from keras_clip.cache import cache_directory
 from keras_clip.version import __version__
 
 ATTEMPTS = 5
@@ -34,11 +35,6 @@ class _UnreachableError(_CutError):
 
 class _StaleError(_CutError):
     """What has arrived is longer than the server's file."""
-
-
-def cache_directory():
-    """Where files from plain URLs are kept: KERAS_CLIP_CACHE, else `~/.cache/keras_clip`."""
-    return Path(os.environ.get("KERAS_CLIP_CACHE") or "~/.cache/keras_clip").expanduser()
 
 
 def fetch_url(url, sha256=None, progress=None):

@@ -23,6 +23,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 _HOME = tempfile.mkdtemp(prefix="keras-clip-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["KERAS_HOME"] = str(pathlib.Path(_HOME, "keras"))
+os.environ["KERAS_CLIP_CACHE"] = str(pathlib.Path(_HOME, "keras_clip"))
 if os.environ.get("KERAS_CLIP_NETWORK") != "1":
     os.environ["HF_HOME"] = str(pathlib.Path(_HOME, "huggingface"))
     os.environ["HF_HUB_OFFLINE"] = "1"

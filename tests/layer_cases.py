@@ -76,6 +76,7 @@ CASES = {
     "patches_pair": _case(
         layers.PatchEmbedding, (4, 9, 3), hidden_dim=8, patch_size=(2, 3), use_bias=False
     ),
+    "predictions": _case(layers.Predictions, (5,), activation="sigmoid", class_names=list("abcde")),
     "positions": _case(layers.PositionEmbedding, (10, 8)),
     "positions_grid": _case(
         layers.PositionEmbedding, (7, 8), grid_size=(2, 3), num_prefix_tokens=1

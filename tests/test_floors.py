@@ -10,6 +10,7 @@ PACKAGE = ROOT / "keras_clip"
 FLOORS = {
     "version": 0,
     "backend": 0,
+    "cache": 0,
     "layers": 1,
     "convert": 1,
     "preprocessing": 1,

@@ -4,9 +4,8 @@ import numpy as np
 
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
-from keras_clip.models import zero_shot
 from keras_clip.models.clip import CLIP
-from keras_clip.models.zero_shot import TEMPLATE
+from keras_clip.models.prompts import TEMPLATE, Prompts
 from keras_clip.presets import from_preset
 
 
@@ -29,12 +28,12 @@ def classify(paths, labels, templates=(), preset=None, top=5):
     """
     templates = list(templates)
     if labels:
-        zero_shot.check_prompts(labels, templates or TEMPLATE)  # before minutes of loading
+        labels = Prompts.from_labels(labels, templates or TEMPLATE)  # before minutes of loading
     model = from_preset(preset)
     if isinstance(model, CLIP):
         if not labels:
             raise ValueError(f"{preset} is a CLIP: give it the answers to choose from, --labels.")
-        shares = label_shares(model, paths, labels, templates or TEMPLATE)
+        shares, labels = label_shares(model, paths, labels), labels.names
     else:
         if labels or templates:
             raise ValueError(f"{preset} has a trained head and takes no labels or templates.")
@@ -42,15 +41,14 @@ def classify(paths, labels, templates=(), preset=None, top=5):
     return ranked(paths, labels, shares, top)
 
 
-def label_shares(clip, paths, labels, templates):
+def label_shares(clip, paths, prompts):
     """Probability of each label for each picture, by softmax or sigmoid as the model was trained.
 
     Returns:
         (pictures, labels) float32.
     """
     images = clip.embed_images(list(paths))
-    weights = zero_shot.class_weights(clip.embed_texts, *zero_shot.check_prompts(labels, templates))
-    logits = clip.scale * images @ weights.T + clip.bias
+    logits = clip.scale * images @ clip.class_embeddings(prompts).T + clip.bias
     if clip.config.is_sigmoid:
         return 1 / (1 + np.exp(-logits))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))

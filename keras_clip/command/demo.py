@@ -8,6 +8,7 @@ import numpy as np
 from keras_clip.catalogue import BUNDLED, BUNDLED_PRESET, preset_info, zoo_directory
 from keras_clip.command import terminal
 from keras_clip.command.classify import label_shares, ranked
+from keras_clip.models.prompts import Prompts
 from keras_clip.presets import from_preset
 
 TOP = 3
@@ -30,7 +31,8 @@ def demo(preset=BUNDLED_PRESET):
     described = json.loads((folder / "demo.json").read_text("utf-8"))
     clip = from_preset(preset)
     paths = [str(folder / entry["file"]) for entry in described["pictures"]]
-    shares = label_shares(clip, paths, described["labels"], described["templates"])
+    prompts = Prompts.from_labels(described["labels"], described["templates"], distinct=False)
+    shares = label_shares(clip, paths, prompts)
     answers = ranked(paths, described["labels"], shares, TOP)
     for answer, entry in zip(answers, described["pictures"], strict=True):
         answer["truth"] = entry["truth"]

@@ -15,6 +15,7 @@ from keras_clip.layers.patch_embedding import PatchEmbedding
 from keras_clip.layers.patch_mask import PatchMask
 from keras_clip.layers.pooling import EndOfTextPooling, TokenPooling
 from keras_clip.layers.position_embedding import PositionEmbedding
+from keras_clip.layers.predictions import Predictions
 from keras_clip.layers.register_tokens import RegisterTokens
 from keras_clip.layers.stochastic_depth import StochasticDepth
 from keras_clip.layers.transformer_encoder_block import TransformerEncoderBlock
@@ -35,6 +36,7 @@ __all__ = [
     "PatchEmbedding",
     "PatchMask",
     "PositionEmbedding",
+    "Predictions",
     "RegisterTokens",
     "SelfAttention",
     "StochasticDepth",

@@ -16,6 +16,7 @@ from keras_clip.models.contrastive import (
 )
 from keras_clip.models.policy import policy_scope
 from keras_clip.models.preset_model import PresetModel, Tokenized
+from keras_clip.models.prompts import TEMPLATE, Prompts
 from keras_clip.models.towers import TextTower, VisionTower
 
 
@@ -111,26 +112,65 @@ class CLIP(PresetModel, Tokenized, keras.Model):
         token_ids = self.tokenizer(texts)
         return self.get_layer("text").embed_token_ids(token_ids, batch_size, progress)
 
-    def zero_shot_classifier(self, labels, templates=zero_shot.TEMPLATE, activation="auto"):
-        """Make a Keras classifier from class names: pixels (B, H, W, 3) -> (B, classes).
-
-        The image tower is shared with this model, so fine-tuning the classifier moves both.
+    def class_embeddings(self, labels, templates=TEMPLATE, use_cache=True):
+        """Embed classes by their names: K of them -> (K, dim) float32 NumPy, unit length.
 
         Args:
-            labels: list of str, all different.
+            labels: list of K str; or of lists of str, names for the same class; or a dictionary
+                {name: list of whole sentences}, to which no template applies; or Prompts.
             templates: str or list of str with `{}`; several are averaged as in the paper.
-            activation: `softmax`, `sigmoid`, None for logits, or `auto`: what the model was
-                trained with.
+            use_cache: bool. Whether the vectors of 256 sentences or more are kept on disk (in
+                KERAS_CLIP_CACHE, else `~/.cache/keras_clip`) for these weights and sentences.
 
         Raises:
-            ValueError: no labels, repeated labels, or a template without `{}`.
+            ValueError: no labels, empty ones or ones that are the same, or a template without `{}`.
         """
-        labels, templates = zero_shot.check_prompts(labels, templates)
-        weights = zero_shot.class_weights(self.embed_texts, labels, templates)
-        vision = self.get_layer("vision")
+        prompts = Prompts.from_labels(labels, templates)
+        return zero_shot.class_embeddings(
+            self.tokenizer, self.get_layer("text"), prompts, use_cache
+        )
+
+    def zero_shot_classifier(self, labels, templates=TEMPLATE, activation="auto"):
+        """Make a Keras classifier from class names: pixels (B, H, W, 3) -> (B, classes).
+
+        The image tower is shared with this model, so fine-tuning the classifier moves both. Its
+        last layer, `predictions`, has `class_names`, which a saved classifier keeps.
+
+        Args:
+            labels: as for `class_embeddings`.
+            templates: likewise.
+            activation: `softmax`, `sigmoid`, None for logits, or `auto`: what the model was
+                trained with. After a softmax, a sigmoid says little until it is calibrated
+                (`keras_clip.evaluate.calibrate`).
+
+        Raises:
+            ValueError: as `class_embeddings`.
+        """
+        prompts = Prompts.from_labels(labels, templates)
         if activation == "auto":
             activation = "sigmoid" if self.config.is_sigmoid else "softmax"
-        return zero_shot.zero_shot_classifier(vision, weights, self.scale, self.bias, activation)
+        return zero_shot.zero_shot_classifier(
+            self.get_layer("vision"), self.class_embeddings(prompts), prompts.names,
+            self.scale, self.bias, activation,
+        )  # fmt: skip
+
+    def extend_classifier(self, classifier, labels, templates=TEMPLATE):
+        """Give a zero-shot classifier of this model more classes, without embedding the old ones.
+
+        Args:
+            classifier: what `zero_shot_classifier` made.
+            labels: the new classes, as for `class_embeddings`.
+            templates: likewise.
+
+        Returns:
+            A new classifier, which shares the image tower. New classes get the mean scale and bias
+            of the old.
+
+        Raises:
+            ValueError: as `class_embeddings`; a label it has already; or it is quantised.
+        """
+        prompts = Prompts.from_labels(labels, templates)
+        return zero_shot.extended(classifier, self.class_embeddings(prompts), prompts.names)
 
     def predict(self, x, batch_size=32, verbose="auto", **kwargs):
         """Run on n images and m texts, in batches: the outputs of the call, as NumPy.
