@@ -77,28 +77,40 @@ def _inspect(options):
 
 def _classify(options):
     choose_backend_or_exit()
-    from keras_clip.command import classify, pictures
+    from keras_clip import plot
+    from keras_clip.command import classify
+    from keras_clip.data import open_pictures
 
+    path = options.plot and plot.check_path(options.plot)
     results = classify.classify(
-        pictures.picture_paths(options.images),
+        open_pictures(options.images).paths,
         options.labels, options.template, options.preset, options.top,
     )  # fmt: skip
-    if options.plot:
-        from keras_clip import plot
-
-        plot.zero_shot_bars(results, options.plot)
+    if path:
+        plot.save(plot.zero_shot_bars(results), path)
     _print(options, results, classify.show_answers)
 
 
 def _embed(options):
-    if bool(options.images) == bool(options.texts):
-        options.error("give either IMAGES or --texts")
-    choose_backend_or_exit()
-    from keras_clip.command import embed, pictures
+    from keras_clip.command import embed_arguments as given
 
-    paths = pictures.picture_paths(options.images)
-    result = embed.embed(options.output, options.preset, paths, options.texts, options.batch_size)
-    _print(options, result, embed.show_embedded)
+    given.check(options)
+    choose_backend_or_exit()
+    from keras_clip.command import embed
+
+    columns, job = given.columns(options), given.job(options)
+    if given.is_file(options):
+        result = embed.embed_file(
+            options.output, options.preset, options.sources, options.texts, columns,
+            options.dtype, options.batch_size,
+        )  # fmt: skip
+        _print(options, result, embed.show_file)
+    else:
+        result = embed.embed_directory(
+            options.output, options.preset, options.sources, columns, job, options.workers,
+            given.ray(options), options.dry_run,
+        )  # fmt: skip
+        _print(options, result, embed.show_plan if options.dry_run else embed.show_directory)
 
 
 def _convert(options):
@@ -123,14 +135,14 @@ def _verify(options):
 
 def _demo(options):
     choose_backend_or_exit()
+    from keras_clip import plot
     from keras_clip.command import demo
 
+    path = options.plot and plot.check_path(options.plot)
     result = demo.demo(options.preset)
-    if options.plot:
-        from keras_clip import plot
-
+    if path:
         truths = [answer["truth"] for answer in result["answers"]]
-        plot.zero_shot_bars(result["answers"], options.plot, truths)
+        plot.save(plot.zero_shot_bars(result["answers"], truths), path)
     _print(options, result, demo.show_demo)
 
 
