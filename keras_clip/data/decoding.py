@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     Args:
         rows: list of k int, the rows of the pictures that could be decoded.
         pixels: what the processor makes of those, such as (k, H, W, 3) float32; None where k is 0.
-        errors: list of (row, reason) for the others.
+        errors: list of (row, reason) for the others; the reason does not repeat the path.
     """
 
     rows: list
@@ -40,18 +40,27 @@ def decoded(pictures, processor, batch_size, workers=None, ahead=2):
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1, not {batch_size}.")
+    starts = range(0, len(pictures), batch_size)
+    ranges = [range(start, min(start + batch_size, len(pictures))) for start in starts]
+    yield from decoded_ranges(pictures, processor, ranges, workers, ahead)
+
+
+def decoded_ranges(pictures, processor, ranges, workers=None, ahead=2):
+    """Decode pictures as `decoded` does, by batches that are given, each a range of rows."""
     pool = ThreadPoolExecutor(workers or core_count(), thread_name_prefix="decoding")
 
     def decode(row):
+        name = None
         try:
-            return processor([pictures.read(row)])
+            source = pictures.read(row)
+            name = source if isinstance(source, str) else "The image bytes"
+            return processor([source])
         except ImageError as error:
-            return error
+            return ImageError(str(error).removeprefix(f"{name}: "))
 
     try:
         pending = deque()
-        for start in range(0, len(pictures), batch_size):
-            rows = range(start, min(start + batch_size, len(pictures)))
+        for rows in ranges:
             pending.append((rows, [pool.submit(decode, row) for row in rows]))
             if len(pending) > ahead:
                 yield _batch(*pending.popleft())

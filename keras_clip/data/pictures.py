@@ -88,13 +88,18 @@ class Pictures:
         )
 
     @property
+    def in_shards(self):
+        """Whether they lie in tar shards, and have no paths of their own."""
+        return not isinstance(self.places, Files)
+
+    @property
     def paths(self):
         """The path of each picture, list of str.
 
         Raises:
             ValueError: they lie in tar shards and have none.
         """
-        if not isinstance(self.places, Files):
+        if self.in_shards:
             raise ValueError("Pictures in tar shards have no paths of their own: unpack them.")
         return [self.places[row] for row in range(len(self))]
 
