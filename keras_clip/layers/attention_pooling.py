@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_clip.layers.dot_product import attend
+from keras_clip.layers.dot_product import attend, attend_with_scores
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.rematerialized import Rematerialized
@@ -46,8 +46,11 @@ class AttentionPooling(Rematerialized, keras.layers.Layer):
         for layer in (self.query, self.out, self.norm, self.mlp):
             layer.build((input_shape[0], 1, width))
 
-    def call(self, x, padding_mask=None, mask=None):
-        """Pool; `padding_mask` and Keras's own `mask` are (B, N), True where there is a token."""
+    def call(self, x, padding_mask=None, mask=None, return_attention_scores=False):
+        """Pool; `padding_mask` and Keras's own `mask` are (B, N), True where there is a token.
+
+        With `return_attention_scores`, also returns the weights (B, heads, 1, N).
+        """
         if mask is not None and padding_mask is not None:
             mask = ops.logical_and(mask, ops.cast(padding_mask, "bool"))
         mask = padding_mask if mask is None else mask
@@ -60,9 +63,13 @@ class AttentionPooling(Rematerialized, keras.layers.Layer):
         key, value = (ops.reshape(t, (-1, length, *heads)) for t in (key, value))
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None, :]
-        y = attend(query, key, value, mask)
+        if return_attention_scores:
+            y, scores = attend_with_scores(query, key, value, mask)
+        else:
+            y, scores = attend(query, key, value, mask), None
         y = self.out(ops.reshape(y, (-1, width)))
-        return y + self.mlp(self.norm(y))
+        y = y + self.mlp(self.norm(y))
+        return (y, scores) if return_attention_scores else y
 
     def compute_mask(self, inputs, mask=None):
         return None

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_clip.layers.dot_product import attend
+from keras_clip.layers.dot_product import attend, attend_with_scores
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
@@ -32,15 +32,20 @@ class FirstTokenAttention(keras.layers.Layer):
         self.out = keras.layers.Dense(self.output_dim, name="out", dtype=self.dtype_policy)
         self.out.build((input_shape[0], width))
 
-    def call(self, x):
+    def call(self, x, return_attention_scores=False):
+        """Pool; with `return_attention_scores`, also returns the weights (B, heads, 1, N)."""
         length, width = x.shape[1:]
         heads = (self.num_heads, width // self.num_heads)
         query = ops.reshape(self.query(x[:, :1]), (-1, 1, *heads))
         key, value = (
             ops.reshape(layer(x), (-1, length, *heads)) for layer in (self.key, self.value)
         )
-        y = attend(query, key, value)
-        return self.out(ops.reshape(y, (-1, width)))
+        if return_attention_scores:
+            y, scores = attend_with_scores(query, key, value)
+        else:
+            y, scores = attend(query, key, value), None
+        y = self.out(ops.reshape(y, (-1, width)))
+        return (y, scores) if return_attention_scores else y
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.output_dim)
