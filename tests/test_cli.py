@@ -10,10 +10,9 @@ from PIL import Image
 from keras_clip.command import terminal
 from keras_clip.command.listing import imagenet, presets
 from keras_clip.command.parser import PRESET
-from keras_clip.command.pictures import picture_paths
 
 pytest_plugins = ["command_line"]
-COMMANDS = ("list", "info", "classify", "embed", "convert", "verify", "demo")
+COMMANDS = ("list", "info", "classify", "evaluate", "embed", "convert", "verify", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,6 @@ def test_version(run):
         ("classify",),
         ("classify", "a.png", "--top", "0"),
         ("classify", "a.png", "--labels", "cat,,dog"),
-        ("embed", "-o", "x.npy"),
-        ("embed", "a.png", "--texts", "a", "-o", "x.npy"),
         ("list", "--family", "resnet"),
         ("convert", "a", "b", "--to", "onnx"),
     ],
@@ -159,32 +156,6 @@ def test_debug_shows_where(run, photos, monkeypatch):
     monkeypatch.setenv("KERAS_CLIP_DEBUG", "1")
     with pytest.raises(ValueError, match="no preset"):
         run("classify", photos, "--labels", "a,b", "--preset", "nothing")
-
-
-def test_embed_writes_pictures_and_texts(run, clip_preset, photos, tmp_path):
-    import keras_clip
-
-    output = tmp_path / "deep" / "vectors.bin"  # numpy alone would add .npy
-    code, out, _ = run("embed", photos, "-o", output, "--preset", clip_preset, "--json")
-    assert code == 0
-    vectors, rows = np.load(output), json.loads(out)["rows"]
-    assert vectors.shape == (3, 16) and vectors.dtype == np.float32
-    clip = keras_clip.from_preset(clip_preset)
-    np.testing.assert_allclose(vectors, clip.embed_images(rows), atol=1e-6)
-    code, out, _ = run(
-        "embed", "--texts", "a cat", "dogs", "-o", output, "--preset", clip_preset
-    )  # fmt: skip
-    assert code == 0 and "2 vectors of 16" in " ".join(out.split())
-    np.testing.assert_allclose(np.load(output), clip.embed_texts(["a cat", "dogs"]), atol=1e-6)
-    assert [path.name for path in output.parent.iterdir()] == ["vectors.bin"]
-
-
-def test_pictures_of_a_directory_are_sorted_and_files_stay(photos, tmp_path):
-    text = str(photos / "notes.txt")
-    names = [pathlib.Path(path).name for path in picture_paths([text, photos])]
-    assert names == ["notes.txt", "a.JPG", "b.png", "c.webp"]
-    with pytest.raises(FileNotFoundError, match="no picture in this directory"):
-        picture_paths([tmp_path])
 
 
 def test_bar_and_thumbnail(photos):

@@ -3,6 +3,7 @@
 import argparse
 
 from keras_clip.catalogue import BUNDLED_PRESET
+from keras_clip.command import embed_arguments, search_arguments, zero_shot_arguments
 from keras_clip.command.listing import SORTS
 from keras_clip.command.parser import (
     FAMILIES,
@@ -10,7 +11,6 @@ from keras_clip.command.parser import (
     PRESET_HELP,
     SOURCE_HELP,
     add_command,
-    count,
 )
 from keras_clip.version import __version__
 
@@ -36,7 +36,14 @@ def build_parser(runs):
     )
     parser.add_argument("--version", action="version", version=f"keras-clip {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_looking, _add_classify, _add_embed, _add_files, _add_demo):
+    for add in (
+        _add_looking,
+        zero_shot_arguments.add,
+        embed_arguments.add,
+        search_arguments.add,
+        _add_files,
+        _add_demo,
+    ):
         add(commands, runs)
     return parser
 
@@ -64,41 +71,6 @@ def _add_looking(commands, runs):
     )  # fmt: skip
     _add_source(command, "FILE")
     command.add_argument("--all", action="store_true", help="a line a tensor, layers unfolded")
-
-
-def _add_classify(commands, runs):
-    command = add_command(
-        commands, runs, "classify", "say which of some labels fits each picture best",
-        'keras-clip classify cat.jpg dog.jpg --labels "cat,dog,bird"',
-        'keras-clip classify photos/ --labels cat --labels dog --template "a photo of a {}."',
-        'keras-clip classify cat.jpg --labels "cat,dog" --plot answers.png --top 2',
-        "keras-clip classify cat.jpg --preset vit_base_patch16_224_augreg_in21k_ft_in1k",
-    )  # fmt: skip
-    command.add_argument("images", nargs="+", metavar="IMAGES", help="pictures, or directories")
-    command.add_argument(
-        "--labels", action="extend", type=_labels, default=[], metavar="A,B",
-        help="the answers to choose from, separated by commas; may be repeated",
-    )  # fmt: skip
-    command.add_argument(
-        "--template", action="append", default=[], metavar="TEXT",
-        help="a sentence with {} for the label; several are averaged (default: a photo of a {}.)",
-    )  # fmt: skip
-    command.add_argument("--top", type=count, default=5, help="answers a picture (default: 5)")
-    command.add_argument("--plot", metavar="FILE", help="draw pictures and answers, e.g. out.png")
-    command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
-
-
-def _add_embed(commands, runs):
-    command = add_command(
-        commands, runs, "embed", "turn pictures or texts into unit vectors, an .npy file",
-        "keras-clip embed photos/ -o photos.npy",
-        'keras-clip embed --texts "a cat" "a dog" -o texts.npy',
-    )  # fmt: skip
-    command.add_argument("images", nargs="*", metavar="IMAGES", help="pictures, or directories")
-    command.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts instead")
-    command.add_argument("-o", "--output", required=True, metavar="FILE", help="the .npy to write")
-    command.add_argument("--batch-size", type=count, default=32, help="(default: 32)")
-    command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
 
 
 def _add_files(commands, runs):
@@ -147,10 +119,3 @@ def _add_demo(commands, runs):
     )  # fmt: skip
     command.add_argument("--plot", metavar="FILE", help="draw the answers, e.g. demo.png")
     command.add_argument("--preset", default=BUNDLED_PRESET, help=PRESET_HELP)
-
-
-def _labels(text):
-    found = [label.strip() for label in text.split(",")]
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"an empty label in {text!r}")
-    return found
