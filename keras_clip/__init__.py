@@ -8,13 +8,13 @@ from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
 
 _PLACES = {
-    "ImagePreprocessing": "preprocessing.image_layer", "ImageConfig": "preprocessing.image_config",
-    "CLIPTokenizer": "preprocessing.tokenizer", "ImageError": "preprocessing.image_files",
-    "ImageProcessor": "preprocessing.images", "CheckpointError": "convert.errors",
-    "export_checkpoint": "exporting", "ResNetConfig": "models.config", "ViTConfig": "models.config",
-    "CLIPConfig": "models.config", "TextConfig": "models.config", "DownloadError": "url_files",
-    "list_presets": "catalogue", "preset_info": "catalogue", "upload_preset": "upload",
-    "from_preset": "presets", "UploadError": "upload", "CLIP": "models.clip", "ViT": "models.vit",
+    "UploadError": "upload", "ImageProcessor": "preprocessing.images", "DownloadError": "url_files",
+    "load_prompts": "prompt_sets", "CheckpointError": "convert.errors", "from_preset": "presets",
+    "list_presets": "catalogue", "CLIPTokenizer": "preprocessing.tokenizer", "CLIP": "models.clip",
+    "ViTConfig": "models.config", "ImageError": "preprocessing.image_files", "ViT": "models.vit",
+    "export_checkpoint": "exporting", "ResNetConfig": "models.config", "preset_info": "catalogue",
+    "CLIPConfig": "models.config", "TextConfig": "models.config", "upload_preset": "upload",
+    "ImageConfig": "preprocessing.image_config", "ImagePreprocessing": "preprocessing.image_layer",
 }  # fmt: skip
 _MODULES = ("bulk", "data", "evaluate", "layers", "plot", "search")
 __all__ = ["__version__", *_MODULES, *_PLACES]

@@ -84,11 +84,30 @@ def _classify(options):
     path = options.plot and plot.check_path(options.plot)
     results = classify.classify(
         open_pictures(options.images).paths,
-        options.labels, options.template, options.preset, options.top,
+        options.labels, options.template, options.prompts, options.preset, options.top,
     )  # fmt: skip
     if path:
         plot.save(plot.zero_shot_bars(results), path)
     _print(options, results, classify.show_answers)
+
+
+def _evaluate(options):
+    asked = (options.labels, options.template, options.prompts)
+    if options.captions and (any(asked) or options.plot):
+        options.error("--captions goes with no labels, templates, prompts or --plot")
+    choose_backend_or_exit()
+    from keras_clip import plot
+    from keras_clip.command import evaluate
+
+    if options.captions:
+        result = evaluate.captions(options.source, options.preset, options.batch_size)
+        _print(options, result, evaluate.show_captions)
+        return
+    path = options.plot and plot.check_path(options.plot)
+    result = evaluate.zero_shot(options.source, options.preset, *asked, options.batch_size)
+    if path:
+        plot.save(plot.confusion_matrix(result["confusion"], result["class_names"]), path)
+    _print(options, result, evaluate.show_zero_shot)
 
 
 def _embed(options):
@@ -146,15 +165,54 @@ def _demo(options):
     _print(options, result, demo.show_demo)
 
 
+def _index(options):
+    choose_backend_or_exit()
+    from keras_clip.command import index
+
+    result = index.index(
+        options.source, options.output, options.preset, options.batch_size, options.dry_run
+    )
+    _print(options, result, lambda found: index.show_indexed(found, options.dry_run))
+
+
+def _search(options):
+    if not (options.texts or options.image):
+        options.error("give a TEXT or an --image to look for")
+    choose_backend_or_exit()
+    from keras_clip import plot
+    from keras_clip.command import search
+
+    path = options.plot and plot.check_path(options.plot)
+    query = search.Query(options.texts, options.image, options.minus, options.weights)
+    result = search.search(options.index, query, options.k, options.where, options.preset)
+    if path:
+        search.draw(result, path)
+    if options.html:
+        search.write_page(result, options.html)
+    _print(options, result, search.show_found)
+
+
+def _duplicates(options):
+    choose_backend_or_exit()
+    from keras_clip.command import search
+
+    result = search.duplicates(options.index, options.above, options.where)
+    _print(options, result, search.show_duplicates)
+
+
 _RUNS = {
     "list": _list,
     "info": _info,
     "inspect": _inspect,
     "classify": _classify,
+    "evaluate": _evaluate,
     "embed": _embed,
     "convert": _convert,
     "verify": _verify,
     "demo": _demo,
+    "index": _index,
+    "search": _search,
+    "duplicates": _duplicates,
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from keras_clip.cache import cache_directory

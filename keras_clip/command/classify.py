@@ -5,17 +5,18 @@ import numpy as np
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
 from keras_clip.models.clip import CLIP
-from keras_clip.models.prompts import TEMPLATE, Prompts
 from keras_clip.presets import from_preset
+from keras_clip.prompt_sets import asked_prompts
 
 
-def classify(paths, labels, templates=(), preset=None, top=5):
+def classify(paths, labels, templates=(), prompts=None, preset=None, top=5):
     """Answer for pictures, from label names (a CLIP) or by a trained head (a ViT).
 
     Args:
         paths: list of paths of pictures.
-        labels: list of str; empty for a ViT, which has its own.
-        templates: list of str with `{}`; none: "a photo of a {}."
+        labels: list of str; empty: those of `prompts`; or a ViT has its own.
+        templates: list of str with `{}`; empty: those of `prompts`, else "a photo of a {}."
+        prompts: what `load_prompts` takes, or None.
         preset: whatever `from_preset` takes.
         top: how many answers a picture.
 
@@ -26,19 +27,28 @@ def classify(paths, labels, templates=(), preset=None, top=5):
     Raises:
         ValueError: labels for a ViT, or none for a CLIP; or what the model says of them.
     """
-    templates = list(templates)
-    if labels:
-        labels = Prompts.from_labels(labels, templates or TEMPLATE)  # before minutes of loading
+    asked = None
+    if labels or prompts:  # before minutes of loading
+        asked = asked_prompts(labels or None, templates or None, prompts)
     model = from_preset(preset)
     if isinstance(model, CLIP):
-        if not labels:
+        if asked is None:
             raise ValueError(f"{preset} is a CLIP: give it the answers to choose from, --labels.")
-        shares, labels = label_shares(model, paths, labels), labels.names
-    else:
-        if labels or templates:
-            raise ValueError(f"{preset} has a trained head and takes no labels or templates.")
-        labels, shares = head_shares(model, paths, preset)
-    return ranked(paths, labels, shares, top)
+        return ranked(paths, asked.names, label_shares(model, paths, asked), top)
+    if asked or templates:
+        raise ValueError(f"{preset} has a trained head and takes no labels or templates.")
+    return ranked(paths, *head_shares(model, paths, preset), top)
+
+
+def require_clip(model, preset):
+    """The model itself, if it is a CLIP.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(model, CLIP):
+        raise ValueError(f"{preset} is no CLIP and has no space that pictures and texts share.")
+    return model
 
 
 def label_shares(clip, paths, prompts):

@@ -25,22 +25,25 @@ def map_rows(function, rows):
     return function(rows)
 
 
-def track(items, description, progress=None):
+def track(items, description, progress=None, total=None):
     """Iterate with a progress bar on standard error.
 
     Args:
-        items: list of batches.
+        items: iterable of batches.
         description: str. What the bar says.
         progress: bool or None. None: only for long work on a terminal.
+        total: int or None. Number of batches, where `items` does not know its length.
     """
-    if progress is False or (progress is None and len(items) < LONG_WORK):
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if progress is False or (progress is None and total is not None and total < LONG_WORK):
         return iter(items)
     from rich.console import Console
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
     shown = console.is_terminal if progress is None else True
-    return rich_track(items, description=description, console=console, disable=not shown)
+    return rich_track(items, description, total, console=console, disable=not shown)
 
 
 def run_batch(model, rows, batch_size):
