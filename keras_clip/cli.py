@@ -7,6 +7,7 @@ import sys
 from keras_clip.backend import choose_backend_or_exit
 from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command.arguments import build_parser
+from keras_clip.command.parser import PRESET
 
 
 def main(arguments=None):
@@ -152,6 +153,27 @@ def _verify(options):
     return 0 if report["passed"] else 1
 
 
+def _where(options):
+    choose_backend_or_exit()
+    from keras_clip.command import where
+
+    result = where.where(
+        options.image, options.texts, options.preset, options.image_size, options.plot
+    )
+    _print(options, result, where.show_where)
+
+
+def _app(options):
+    choose_backend_or_exit()
+    from keras_clip.app import serve
+
+    preset = options.preset or (None if options.index else PRESET)
+    page = serve(preset, options.index, options.port, options.image_size)
+    _print(options, {"url": page.local_url}, lambda said: print(f"{said['url']} (Ctrl+C ends it)"))
+    sys.stdout.flush()  # whoever started this waits for the address
+    page.block_thread()
+
+
 def _demo(options):
     choose_backend_or_exit()
     from keras_clip import plot
@@ -209,6 +231,8 @@ _RUNS = {
     "embed": _embed,
     "convert": _convert,
     "verify": _verify,
+    "where": _where,
+    "app": _app,
     "demo": _demo,
     "index": _index,
     "search": _search,

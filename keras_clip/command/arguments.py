@@ -3,7 +3,12 @@
 import argparse
 
 from keras_clip.catalogue import BUNDLED_PRESET
-from keras_clip.command import embed_arguments, search_arguments, zero_shot_arguments
+from keras_clip.command import (
+    embed_arguments,
+    look_arguments,
+    search_arguments,
+    zero_shot_arguments,
+)
 from keras_clip.command.listing import SORTS
 from keras_clip.command.parser import (
     FAMILIES,
@@ -41,6 +46,7 @@ def build_parser(runs):
         zero_shot_arguments.add,
         embed_arguments.add,
         search_arguments.add,
+        look_arguments.add,
         _add_files,
         _add_demo,
     ):
