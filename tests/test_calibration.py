@@ -68,7 +68,7 @@ def test_after_a_sigmoid_the_optimum_is_that_of_logistic_regression():
 def test_the_errors_are_those_of_examples_not_fitted_on():
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(12, K)), random.integers(0, K, 12)
-    found = fit_calibration(logits, labels)
+    found = fit_calibration(logits, labels, bias_spread=1.0)
     fitted = softmax(logits / found.temperature + found.bias)
     in_sample = -np.mean(np.log(fitted[np.arange(12), labels]))
     assert found.loss_after > in_sample
@@ -78,8 +78,16 @@ def test_the_errors_are_those_of_examples_not_fitted_on():
 
 def test_few_examples_of_a_perfect_classifier_move_it_little():
     logits = 10.0 * np.eye(K)
-    found = fit_calibration(logits, np.arange(K))
+    found = fit_calibration(logits, np.arange(K), bias_spread=1.0)
     assert 0.5 < found.temperature < 2 and np.abs(found.bias).max() < 0.1
+
+
+def test_by_default_nothing_is_made_worse_and_much_is_left_as_it_is():
+    found = [fit_calibration(*drawn(16, seed=seed)) for seed in range(20)]
+    assert all(one.loss_after <= one.loss_before for one in found)
+    left = [one for one in found if one.temperature == 1 and not one.bias.any()]
+    assert len(left) >= 5
+    assert all(one.error_after == one.error_before for one in left)
 
 
 @pytest.fixture(scope="module")

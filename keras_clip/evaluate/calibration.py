@@ -9,6 +9,7 @@ from keras_clip.evaluate.metrics import expected_calibration_error, first_answer
 from keras_clip.models import zero_shot
 
 FOLDS = 5
+SPREADS = (0.0, 0.3, 1.0)
 _STEPS, _HALVINGS = 100, 30
 _FIRM = 1e9  # what a parameter that must not move is held with
 
@@ -40,7 +41,7 @@ class Calibration:
         return {**asdict(self), "bias": self.bias.tolist()}
 
 
-def calibrate(classifier, images, labels, bias_spread=1.0, batch_size=32):
+def calibrate(classifier, images, labels, bias_spread=None, batch_size=32):
     """Calibrate a zero-shot classifier on a few labelled examples.
 
     Args:
@@ -49,7 +50,8 @@ def calibrate(classifier, images, labels, bias_spread=1.0, batch_size=32):
         labels: (n,) int, the right class; after a sigmoid (n, K) of 0 and 1, since none or several
             classes may be right: 0.5 is then the threshold of each.
         bias_spread: float. How far from one another the classes' biases are expected to lie, in
-            nats; few examples move them less, many more. 0: no bias a class.
+            nats; few examples move them less, many more. 0: no bias a class. None: 0, 0.3 or 1,
+            or to leave the classifier as it is, whichever is best by cross-validation.
         batch_size: int.
 
     Returns:
@@ -68,7 +70,7 @@ def calibrate(classifier, images, labels, bias_spread=1.0, batch_size=32):
     return zero_shot.rescaled(classifier, found.temperature, found.bias), found
 
 
-def fit_calibration(logits, labels, activation="softmax", bias_spread=1.0, seed=0):
+def fit_calibration(logits, labels, activation="softmax", bias_spread=None, seed=0):
     """Fit temperature and bias to logits: (n, K), labels as for `calibrate` -> Calibration.
 
     Raises:
@@ -76,23 +78,31 @@ def fit_calibration(logits, labels, activation="softmax", bias_spread=1.0, seed=
     """
     logits = np.asarray(logits, "float64")
     targets = _targets(logits, labels, activation)
-    order = np.random.default_rng(seed).permutation(len(logits))
-    held_out = np.empty_like(logits)
-    for fold in range(min(FOLDS, len(logits))):
-        test = np.zeros(len(logits), bool)
-        test[order[fold :: min(FOLDS, len(logits))]] = True
-        slope, bias = _fit(logits[~test], targets[~test], activation, bias_spread)
-        held_out[test] = slope * logits[test] + bias
-    slope, bias = _fit(logits, targets, activation, bias_spread)
+    folds = np.random.default_rng(seed).permutation(len(logits)) % min(FOLDS, len(logits))
+    spreads = [None, *SPREADS] if bias_spread is None else [bias_spread]
+    outside = [_held_out(logits, targets, activation, spread, folds) for spread in spreads]
+    losses = [_loss(found, targets, activation) for found in outside]
+    best = int(np.argmin(losses))
+    slope, bias = _fit(logits, targets, activation, spreads[best])
     return Calibration(
         float(1 / slope),
         bias.astype("float32"),
         _error(logits, targets, activation),
-        _error(held_out, targets, activation),
+        _error(outside[best], targets, activation),
         _loss(logits, targets, activation) / len(logits),
-        _loss(held_out, targets, activation) / len(logits),
+        losses[best] / len(logits),
         len(logits),
     )
+
+
+def _held_out(logits, targets, activation, spread, folds):
+    """Calibrated logits of each example by a fit to the other folds."""
+    found = np.empty_like(logits)
+    for fold in range(folds.max() + 1):
+        test = folds == fold
+        slope, bias = _fit(logits[~test], targets[~test], activation, spread)
+        found[test] = slope * logits[test] + bias
+    return found
 
 
 def _targets(logits, labels, activation):
@@ -121,6 +131,8 @@ def _targets(logits, labels, activation):
 def _fit(logits, targets, activation, bias_spread):
     """(slope, (K,) bias) of least penalised loss, by Gauss-Newton steps on log slope and bias."""
     classes = logits.shape[1]
+    if bias_spread is None:
+        return 1.0, np.zeros(classes)
     firmness = 1 / bias_spread**2 if bias_spread else _FIRM
     # After a softmax a common bias changes nothing; after a sigmoid it is free.
     common = np.full((classes, classes), 1 / classes) if activation == "sigmoid" else 0.0
