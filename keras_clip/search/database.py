@@ -1,6 +1,7 @@
 """Vectors and what they belong to, kept by LanceDB in a directory."""
 
 import os
+from contextlib import contextmanager
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,9 @@ EXACT_BELOW = 100_000  # rows; up to here every vector is compared
 _BITS = 5  # a number of a vector in the index: fewer lose too much, more take longer
 _REFINED = 5  # times k rows are compared exactly behind the index
 _OLD = timedelta(milliseconds=1)  # versions beyond it go: a query is over sooner or asks again
-_DELETED = 5_000  # paths in one statement
+_NAMED = 5_000  # paths in one filter
+_FILES = 20  # more make queries slow, fewer would be joined anew for every new picture
+_WAITING = 10_000  # rows beside the index of vectors, which each query compares one by one
 _EVERY = 100_000  # partitions are looked at: all, so that recall needs no clusters in the data
 _DAMAGED = "Is it damaged? Delete it and index the pictures again."
 _UNWRITTEN = "Is the disk full? What was saved is safe, and the same command goes on from there."
@@ -76,11 +79,34 @@ class Database:
         with self._writing():
             _delete(self.broken, [row["path"] for row in good + bad])
             if good:
-                update = self.pictures.merge_insert("path").when_matched_update_all()
-                update.when_not_matched_insert_all().execute(_table(good, self.pictures.schema))
+                with self._read_back([row["path"] for row in good]):
+                    update = self.pictures.merge_insert("path").when_matched_update_all()
+                    update.when_not_matched_insert_all().execute(_table(good, self.pictures.schema))
             _delete(self.pictures, [row["path"] for row in bad])
             if bad:
                 self.broken.add(_table(bad, self.broken.schema))
+
+    @contextmanager
+    def _read_back(self, paths=None):
+        """Undo what is written inside unless these pictures, or all, can be read afterwards.
+
+        A write that a quota cuts short has been seen to pass for a whole one.
+        """
+        before = self.pictures.version
+        yield
+        try:
+            names = [None] if paths is None else _in_parts(paths)
+            found = sum(
+                batch.num_rows
+                for where in names
+                for batch in _query(self.pictures, where).select(["vector"]).to_batches()
+            )
+            wanted = self.pictures.count_rows() if paths is None else len(paths)
+            if found != wanted:
+                raise OSError(f"{found} of {wanted} pictures could be read back")
+        except Exception:
+            self.pictures.restore(before)
+            raise
 
     def remove(self, paths):
         """Forget some pictures."""
@@ -89,12 +115,18 @@ class Database:
                 _delete(table, paths)
 
     def tidy(self):
-        """Join small files, drop old versions, and index the vectors where they are many."""
+        """Index the vectors where they are many; join files and drop old versions now and then."""
         with self._writing():
-            if self.pictures.count_rows() >= EXACT_BELOW and not self.pictures.list_indices():
+            indexed = self.pictures.list_indices()
+            if not indexed and self.pictures.count_rows() >= EXACT_BELOW:
                 self.pictures.create_index("vector", config=_index_kind())
-            for table in (self.pictures, self.broken):
-                table.optimize(cleanup_older_than=_OLD)
+            waiting = [self.pictures.index_stats(i.name).num_unindexed_rows for i in indexed]
+            files = self.pictures.stats()["fragment_stats"]["num_fragments"]
+            if files > _FILES or sum(waiting) > _WAITING:
+                with self._read_back():
+                    self.pictures.optimize()
+                self.pictures.cleanup_old_versions(_OLD)
+                self.broken.optimize(cleanup_older_than=_OLD)
 
     def check_filter(self, where):
         """Raise a SearchError unless a filter can be used."""
@@ -196,9 +228,15 @@ def _stats(table):
 
 
 def _delete(table, paths):
-    for start in range(0, len(paths), _DELETED):
-        names = ", ".join("'" + path.replace("'", "''") + "'" for path in paths[start:][:_DELETED])
-        table.delete(f"path in ({names})")
+    for where in _in_parts(paths):
+        table.delete(where)
+
+
+def _in_parts(paths):
+    """Filters for pictures of these paths, some thousands in each."""
+    for start in range(0, len(paths), _NAMED):
+        names = ("'" + path.replace("'", "''") + "'" for path in paths[start : start + _NAMED])
+        yield f"path in ({', '.join(names)})"
 
 
 def _index_kind():

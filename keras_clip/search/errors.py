@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 _LONGEST = 200
+_KINDS = (OSError, RuntimeError, ValueError)  # that the database raises
 
 
 class SearchError(ValueError):
@@ -16,8 +17,9 @@ def told(what, advice):
         yield
     except SearchError:
         raise
-    except BaseException as error:  # a panic of the database's native code is no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+    except BaseException as error:
+        # A panic of the database's native code is no Exception, and has no class to name here.
+        if not isinstance(error, _KINDS) and type(error).__name__ != "PanicException":
             raise
         raise SearchError(f"{what}: {reason(error)}. {advice}") from error
 
