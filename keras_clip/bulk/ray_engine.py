@@ -45,7 +45,6 @@ class RayEngine:
                 concurrency=self.workers,
                 num_cpus=1,
                 num_gpus=int(ray.cluster_resources().get("GPU", 0) >= self.workers),
-                scheduling_strategy="SPREAD",
             )
             parts = {part.number: part for part in todo}
             for row in made.iter_rows():
