@@ -7,7 +7,7 @@ from keras_clip.models.prompts import TEMPLATE
 
 _EXAMPLE = "a red arrow, a blue star, a handwritten seven"
 STYLE = """
-.gradio-container {max-width: 1000px !important; margin: 0 auto !important}
+.gradio-container {width: 100% !important; max-width: 1000px !important; margin: 0 auto !important}
 footer {display: none !important}
 """
 
@@ -64,12 +64,13 @@ def friendly(function):
 
 def _classify(gradio, clip):
     with gradio.Row():
-        with gradio.Column():
+        with gradio.Column(scale=1):
             picture = _picture(gradio)
             labels = gradio.Textbox(label="Labels", placeholder=_EXAMPLE, elem_id="labels")
             template = gradio.Textbox(label="Template", value=TEMPLATE)
             button = gradio.Button("Classify", variant="primary", elem_id="classify")
-        answer = gradio.Label(label="Answers", num_top_classes=10, elem_id="answers")
+        with gradio.Column(scale=1):
+            answer = gradio.Label(label="Answers", num_top_classes=10, elem_id="answers")
     _join(gradio, button, partial(answers.classify, clip), [picture, labels, template], answer)
 
 
@@ -80,7 +81,9 @@ def _search(gradio, clip, index):
             picture = _picture(gradio, "or a picture like it, or both")
             count = gradio.Slider(1, 48, 12, step=1, label="Pictures")
             button = gradio.Button("Search", variant="primary", elem_id="search")
-        found = gradio.Gallery(label=f"Of {len(index):,}", columns=3, scale=2, elem_id="found")
+        with gradio.Column(scale=2):
+            label = f"{len(index):,} pictures"
+            found = gradio.Gallery(label=label, columns=3, height=560, buttons=[], elem_id="found")
     values = [text, picture, count]
     _join(gradio, button, partial(answers.search, clip, index), values, found)
 
@@ -91,12 +94,13 @@ def _where(gradio, clip):
             picture = _picture(gradio)
             texts = gradio.Textbox(label="Texts", placeholder=_EXAMPLE, elem_id="texts")
             button = gradio.Button("Find", variant="primary", elem_id="find")
-        drawn = gradio.Plot(label="Where", scale=2, elem_id="drawn")
+        with gradio.Column(scale=2):
+            drawn = gradio.Plot(show_label=False, elem_id="drawn")
     _join(gradio, button, partial(answers.where, clip), [picture, texts], drawn)
 
 
 def _picture(gradio, label="Picture"):
-    return gradio.Image(label=label, type="pil", sources=["upload", "clipboard"], height=280)
+    return gradio.Image(label=label, type="pil", sources=["upload"], height=240)
 
 
 def _join(gradio, button, function, values, answer):
