@@ -34,7 +34,7 @@ class Database:
     """
 
     def __init__(self, directory, dimension):
-        self.directory, self._kept = directory, (None, None)
+        self.directory, self.dimension, self._kept = directory, dimension, (None, None)
         schemas = _schemas(dimension)
         with self._reading():
             database = _lancedb().connect(directory)
@@ -125,8 +125,8 @@ class Database:
             if files > _FILES or sum(waiting) > _WAITING:
                 with self._read_back():
                     self.pictures.optimize()
-                self.pictures.cleanup_old_versions(_OLD)
-                self.broken.optimize(cleanup_older_than=_OLD)
+                for table in (self.pictures, self.broken):
+                    table.optimize(cleanup_older_than=_OLD)
 
     def check_filter(self, where):
         """Raise a SearchError unless a filter can be used."""
@@ -160,7 +160,7 @@ class Database:
         with self._reading():
             found = _query(self.pictures, where).select(["vector"]).with_row_id(True).to_arrow()
         flat = found["vector"].combine_chunks().flatten().to_numpy()
-        vectors = found["_rowid"].to_numpy(), flat.reshape(found.num_rows, -1)
+        vectors = found["_rowid"].to_numpy(), flat.reshape(-1, self.dimension)
         if where is None:
             self._kept = self.pictures.version, vectors
         return vectors
@@ -213,7 +213,15 @@ def _schemas(dimension):
 def _table(rows, schema):
     import pyarrow as pa
 
-    return pa.Table.from_pylist(rows, schema)
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if field.name == "vector":  # number by number, this would take longer than a GPU's work
+            flat = pa.array(np.concatenate(values))
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _query(table, where=None, limit=None):
