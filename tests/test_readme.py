@@ -40,10 +40,11 @@ def test_snippets_and_commands_run(workplace, capsys):
     assert names["best"] == "pictures/red_arrow.png"
     assert names["outputs"]["logits"].shape == (3, 2)
     commands = [line for text in blocks("sh") for line in text.splitlines() if "keras-clip" in line]
-    assert len(commands) >= 6
+    assert len(commands) >= 12
     for line in commands:
         assert cli.main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
-    assert (workplace / "pictures.npy").is_file() and (workplace / "clip.pt").is_file()
+    for name in ("vectors/manifest.json", "clip.pt", "found.html", "where.png", "confusion.png"):
+        assert (workplace / name).is_file(), name
 
 
 def test_snippets_that_need_a_network_are_few_and_name_what_exists():
