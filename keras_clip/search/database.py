@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from keras_clip.search import exact
+from keras_clip.search.columns import as_table, schemas
 from keras_clip.search.errors import told
 
 EXACT_BELOW = 100_000  # rows; up to here every vector is compared
@@ -35,14 +36,14 @@ class Database:
 
     def __init__(self, directory, dimension):
         self.directory, self.dimension, self._kept = directory, dimension, (None, None)
-        schemas = _schemas(dimension)
+        columns = schemas(dimension)
         with self._reading():
             database = _lancedb().connect(directory)
             self.pictures, self.broken = (
                 database.create_table(name, schema=schema, exist_ok=True)
-                for name, schema in schemas.items()
+                for name, schema in columns.items()
             )
-            if self.pictures.schema != schemas["pictures"]:
+            if self.pictures.schema != columns["pictures"]:
                 raise ValueError(f"its columns are {self.pictures.schema.names}")
 
     def refresh(self):
@@ -81,10 +82,12 @@ class Database:
             if good:
                 with self._read_back([row["path"] for row in good]):
                     update = self.pictures.merge_insert("path").when_matched_update_all()
-                    update.when_not_matched_insert_all().execute(_table(good, self.pictures.schema))
+                    update.when_not_matched_insert_all().execute(
+                        as_table(good, self.pictures.schema)
+                    )
             _delete(self.pictures, [row["path"] for row in bad])
             if bad:
-                self.broken.add(_table(bad, self.broken.schema))
+                self.broken.add(as_table(bad, self.broken.schema))
 
     @contextmanager
     def _read_back(self, paths=None):
@@ -190,38 +193,6 @@ def _lancedb():
     except ImportError as error:
         raise ImportError('An index needs LanceDB: pip install "keras-clip[search]".') from error
     return lancedb
-
-
-def _schemas(dimension):
-    import pyarrow as pa
-
-    file = [
-        pa.field("path", pa.string()),
-        pa.field("size", pa.int64()),
-        pa.field("modified", pa.timestamp("us", "UTC")),
-    ]
-    picture = [
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("added", pa.timestamp("us", "UTC")),
-        pa.field("vector", pa.list_(pa.float32(), dimension)),
-    ]
-    reason = [pa.field("reason", pa.string())]
-    return {"pictures": pa.schema(file + picture), "broken": pa.schema(file + reason)}
-
-
-def _table(rows, schema):
-    import pyarrow as pa
-
-    columns = []
-    for field in schema:
-        values = [row.get(field.name) for row in rows]
-        if field.name == "vector":  # number by number, this would take longer than a GPU's work
-            flat = pa.array(np.concatenate(values))
-            columns.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
-        else:
-            columns.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _query(table, where=None, limit=None):
