@@ -39,10 +39,9 @@ def test_classify_answers_as_the_classifier_does(clip, picture):
 def test_a_model_that_judges_each_label_alone_does_so_here(picture):
     config = CLIPConfig.from_dict({**CLIP_CONFIG, "initial_bias": -1.0})
     clip = CLIP(config, small_models.tokenizer())
-    found = answers.classify(clip, picture, "a cat, a dog")
-    expected = clip.zero_shot_classifier(["a cat", "a dog"]).predict(
-        clip.image_processor([picture]), verbose=0
-    )[0]
+    found = answers.classify(clip, picture, "a cat, a dog", "{}")
+    classifier = clip.zero_shot_classifier(["a cat", "a dog"], "{}")
+    expected = classifier.predict(clip.image_processor([picture]), verbose=0)[0]
     np.testing.assert_allclose([found["a cat"], found["a dog"]], expected, atol=1e-5)
 
 

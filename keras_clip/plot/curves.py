@@ -25,8 +25,9 @@ def reliability(curves):
     On the diagonal a model is as often right as it says. Bars below it are red: too sure.
 
     Args:
-        curves: {title: (confidence (bins,), accuracy (bins,), count (bins,))}; shares from 0 to
-            1. Bins without a count are left out.
+        curves: {title: what `keras_clip.evaluate.reliability` gives}: dictionaries of (bins,)
+            arrays, `confidence` and `accuracy`, shares from 0 to 1, and `count`. Bins without a
+            count are left out.
 
     Raises:
         ValueError: no curve, or arrays of different lengths.
@@ -38,32 +39,33 @@ def reliability(curves):
         raise ValueError("There is nothing to draw: no curves.")
     step = _SIZE + 0.75
     figure = new_figure(len(curves) * step + _EDGE, _SIZE + 1.25)
-    for number, (title, arrays) in enumerate(curves.items()):
-        confidence, accuracy, count = (np.asarray(part, "float64") for part in arrays)
-        if not confidence.shape == accuracy.shape == count.shape:
+    for number, (title, found) in enumerate(curves.items()):
+        parts = [np.asarray(found[key], "float64") for key in ("confidence", "accuracy", "count")]
+        if not parts[0].shape == parts[1].shape == parts[2].shape:
             raise ValueError(f"{title}: the three arrays are not of one length.")
+        parts = [part[parts[2] > 0] for part in parts]
         axes = axes_at(figure, 0.65 + number * step, 0.6, _SIZE, _SIZE)
-        _calibration(plain(axes), *(part[count > 0] for part in (confidence, accuracy, count)))
-        _head(axes, title, f"error {_calibration_error(confidence, accuracy, count):.3f}")
+        _calibration(plain(axes), *parts)
+        _head(axes, title, f"error {_calibration_error(*parts):.3f}")
         _labels(axes, "confidence", "accuracy" if not number else None)
     return figure
 
 
-def probe_sweep(costs, accuracies, chosen=None):
+def probe_sweep(sweep, chosen=None):
     """Draw a linear probe's accuracy over its regularisation: a matplotlib Figure.
 
     Args:
-        costs: (n,) array, the C of each run.
-        accuracies: (n,) array, shares from 0 to 1.
+        sweep: {C: validation accuracy, a share from 0 to 1}, as of `evaluate.linear_probe`.
         chosen: float or None. The C that was taken, which is marked.
 
     Raises:
-        ValueError: arrays of different lengths, or empty ones.
+        ValueError: the sweep is empty.
         ImportError: matplotlib is not installed.
     """
-    costs, accuracies = np.asarray(costs, "float64"), np.asarray(accuracies, "float64")
-    if costs.shape != accuracies.shape or not costs.size:
-        raise ValueError(f"There are {costs.size} costs and {accuracies.size} accuracies.")
+    if not sweep:
+        raise ValueError("There is nothing to draw: the sweep is empty.")
+    costs = np.array(list(sweep), "float64")
+    accuracies = np.array(list(sweep.values()), "float64")
     order = np.argsort(costs)
     axes = _wide_axes(5.2)
     axes.set_xscale("log")
@@ -78,33 +80,32 @@ def probe_sweep(costs, accuracies, chosen=None):
     return axes.figure
 
 
-def few_shot(shots, curves, baseline=None):
-    """Draw accuracy over the number of examples a class: a matplotlib Figure.
+def few_shot(curves, baseline=None):
+    """Draw accuracy over the number of examples a class, with its deviation: a Figure.
 
     Args:
-        shots: (n,) array of int.
-        curves: {name: (mean (n,), deviation (n,) or None)}, shares from 0 to 1.
+        curves: {name: FewShot of `evaluate.few_shot`}: each has `shots`, `mean` and `deviation`,
+            shares from 0 to 1.
         baseline: float or None. Accuracy without any example, a dashed line.
 
     Raises:
-        ValueError: no curve, or one of another length than the shots.
+        ValueError: no curve.
         ImportError: matplotlib is not installed.
     """
-    shots = np.asarray(shots)
-    wrong = [name for name, (mean, _) in curves.items() if len(mean) != len(shots)]
-    if wrong or not curves:
-        raise ValueError(f"{wrong}: not one accuracy a number of shots, of which are {len(shots)}.")
+    if not curves:
+        raise ValueError("There is nothing to draw: no curves.")
+    shots = np.unique(np.concatenate([found.shots for found in curves.values()]))
     axes = _wide_axes(4.6)
     axes.set_xscale("log", base=2)
     axes.set_xticks(shots, [str(number) for number in shots])
     axes.minorticks_off()
-    for (name, (mean, deviation)), colour in zip(curves.items(), _colours(curves), strict=True):
-        mean = 100 * np.asarray(mean, "float64")
-        axes.plot(shots, mean, color=colour, linewidth=1.6, marker="o", markersize=4.5)
-        if deviation is not None:
-            spread = 100 * np.asarray(deviation, "float64")
-            axes.fill_between(shots, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
-        write(axes, shots[-1] * 1.06, mean[-1], name, color=colour, fontweight="bold")
+    for (name, found), colour in zip(curves.items(), _colours(curves), strict=True):
+        mean, spread = (100 * np.asarray(part) for part in (found.mean, found.deviation))
+        axes.plot(found.shots, mean, color=colour, linewidth=1.6, marker="o", markersize=4.5)
+        axes.fill_between(
+            found.shots, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+        )
+        write(axes, found.shots[-1] * 1.06, mean[-1], name, color=colour, fontweight="bold")
     if baseline is not None:
         axes.axhline(100 * baseline, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
         write(axes, shots[0], 100 * baseline, "zero-shot", color=FAINT, va="bottom")
