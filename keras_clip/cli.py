@@ -111,6 +111,16 @@ def _evaluate(options):
     _print(options, result, evaluate.show_zero_shot)
 
 
+def _probe(options):
+    choose_backend_or_exit()
+    from keras_clip.command import probe
+
+    result = probe.probe(
+        options.train, options.test, options.preset, options.knn, options.shots, options.save
+    )
+    _print(options, result, probe.show_probe)
+
+
 def _embed(options):
     from keras_clip.command import embed_arguments as given
 
@@ -228,6 +238,7 @@ _RUNS = {
     "inspect": _inspect,
     "classify": _classify,
     "evaluate": _evaluate,
+    "probe": _probe,
     "embed": _embed,
     "convert": _convert,
     "verify": _verify,

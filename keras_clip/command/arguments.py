@@ -6,6 +6,7 @@ from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command import (
     embed_arguments,
     look_arguments,
+    probe_arguments,
     search_arguments,
     zero_shot_arguments,
 )
@@ -44,6 +45,7 @@ def build_parser(runs):
     for add in (
         _add_looking,
         zero_shot_arguments.add,
+        probe_arguments.add,
         embed_arguments.add,
         search_arguments.add,
         look_arguments.add,

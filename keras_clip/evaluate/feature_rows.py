@@ -87,7 +87,7 @@ def checked_sets(train, *others):
     for (what, _, _), (features, _) in zip((train, *others), sets, strict=True):
         if features.shape[1] != width:
             raise ValueError(
-                f"The {what} features are {features.shape[1]} wide, the {train[0]} features {width}."
+                f"The {what} features are {features.shape[1]} wide, those of {train[0]} {width}."
             )
     num_classes = 1 + max(int(labels.max()) for _, labels in sets)
     missing = np.flatnonzero(np.bincount(sets[0][1], minlength=num_classes) == 0)

@@ -148,7 +148,7 @@ def _excess(logits, labels):
 
 
 def _axes(parts):
-    """Mean (dim,), variances (dim,) and axes (dim, dim) of a sample: any will do, good ones help."""
+    """Mean (dim,), variances (dim,) and axes (dim, dim) of a sample of the rows."""
     count = sum(len(labels) for _, labels in parts)
     step = max(1, count // max(_SAMPLE, 8 * parts[0][0].shape[1]))
     sample = np.concatenate([features[::step] for features, _ in parts])
@@ -164,7 +164,5 @@ def _scipy_minimize():
     try:
         from scipy.optimize import minimize
     except ImportError as error:
-        raise ImportError(
-            "A linear probe needs SciPy: pip install 'keras-clip[probe]'."
-        ) from error
+        raise ImportError("A linear probe needs SciPy: pip install 'keras-clip[probe]'.") from error
     return minimize
