@@ -233,22 +233,11 @@ def _duplicates(options):
 
 
 _RUNS = {
-    "list": _list,
-    "info": _info,
-    "inspect": _inspect,
-    "classify": _classify,
-    "evaluate": _evaluate,
-    "probe": _probe,
-    "embed": _embed,
-    "convert": _convert,
-    "verify": _verify,
-    "where": _where,
-    "app": _app,
-    "demo": _demo,
-    "index": _index,
-    "search": _search,
-    "duplicates": _duplicates,
-}
+    "list": _list, "info": _info, "inspect": _inspect, "classify": _classify,
+    "evaluate": _evaluate, "probe": _probe, "embed": _embed, "convert": _convert,
+    "verify": _verify, "where": _where, "app": _app, "demo": _demo, "index": _index,
+    "search": _search, "duplicates": _duplicates,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())
