@@ -56,7 +56,7 @@ def faiss_index(key, settings):
         import faiss
 
         index = faiss.index_factory(vectors.shape[1], key, faiss.METRIC_INNER_PRODUCT)
-        index.train(vectors[:CHUNK])
+        index.train(vectors[: max(CHUNK, int(160 * len(vectors) ** 0.5))])  # 40 a list
         index.add(vectors)
         faiss.ParameterSpace().set_index_parameters(index, settings)
         path = Path(folder, "faiss")

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from keras_clip.data import open_pictures
 from keras_clip.preprocessing.image_config import ImageConfig
 from keras_clip.preprocessing.images import ImageProcessor
 from keras_clip.search import Description
@@ -35,3 +36,21 @@ def vectors_of(paths):
     """The unit vectors that an index should hold: (n, 16) float32."""
     rows = embed(PROCESSOR([str(path) for path in paths]))
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def update(index, folder, embed=embed, batch_size=3):
+    return index.update(open_pictures(folder), PROCESSOR, embed, batch_size)
+
+
+def stored(index):
+    """{path: vector} of an index."""
+    ids, vectors = index.database.vectors()
+    return {row["path"]: v for row, v in zip(index.database.rows(ids), vectors, strict=True)}
+
+
+def assert_holds(index, folder):
+    """The index has exactly the folder's pictures, each once, with its vector."""
+    pictures, found = open_pictures(folder), stored(index)
+    assert len(index) == len(found) and sorted(found) == pictures.keys
+    expected = vectors_of(pictures.paths)
+    np.testing.assert_allclose([found[key] for key in pictures.keys], expected, atol=1e-6)
