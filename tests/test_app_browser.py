@@ -23,7 +23,7 @@ WAIT = 60  # seconds; a busy machine is slow
 
 
 @pytest.fixture(scope="module")
-def url():
+def url(tmp_path_factory):
     """The page's address; it runs in a process of its own, as the command line starts it."""
     pytest.importorskip("gradio")
     if os.environ["KERAS_BACKEND"] != "jax":
@@ -35,7 +35,10 @@ def url():
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "keras_clip.cli", "app", "--preset", BUNDLED_PRESET]
     command += ["--image-size", "192", "--port", str(port), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    uploads = {"GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("uploads"))}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **uploads}
+    )
     try:
         lines = [process.stdout.readline() for _ in range(3)]  # {, the address, }
         yield json.loads("".join(lines))["url"]
@@ -126,3 +129,11 @@ def test_every_answer_forbids_other_machines(url):
         policy = answer.headers["content-security-policy"]
     assert url.startswith("http://127.0.0.1:")
     assert "default-src 'self'" in policy and "http" not in policy and "*" not in policy
+
+
+def test_a_port_that_is_taken_is_named(url):
+    port = url.rstrip("/").rpartition(":")[2]
+    command = [sys.executable, "-m", "keras_clip.cli", "app", "--preset", BUNDLED_PRESET]
+    found = subprocess.run([*command, "--port", port], capture_output=True, text=True)
+    assert found.returncode == 1 and not found.stdout
+    assert f"keras-clip: error: Port {port} is taken" in found.stderr

@@ -83,7 +83,9 @@ def test_make_targets_exist(target):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "examples").glob("*.py")))
-def test_examples_run(name, workplace, monkeypatch, capsys):
+def test_examples_run(name, workplace, monkeypatch, capsys, backend):
+    if name == "draw_pictures" and backend != "jax":
+        pytest.skip("it draws the same pictures on every backend")
     few = {"contrastive_fit": ["--steps", "2"], "fine_tune_vit": ["--epochs", "1"]}
     monkeypatch.syspath_prepend(ROOT / "examples")
     module = __import__(name)

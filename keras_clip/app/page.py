@@ -35,7 +35,9 @@ def build_page(clip, name, index=None, finder=None):
     """
     import gradio
 
-    with gradio.Blocks(title="keras-clip", analytics_enabled=False) as page:
+    # What was uploaded is looked for every hour, and deleted after a day.
+    cleaned = {"analytics_enabled": False, "delete_cache": (3600, 86400)}
+    with gradio.Blocks(title="keras-clip", **cleaned) as page:
         gradio.Markdown(f"## keras-clip\n`{name}`, on this machine alone")
         with gradio.Tab("Classify"):
             _classify(gradio, clip)

@@ -45,12 +45,15 @@ def serve(preset=None, index=None, port=7860, image_size=None):
         _check(opened, preset, clip)
     finder = clip if image_size is None else _clip(preset, image_size=image_size)
     page = build_page(clip, str(preset), opened, finder)
-    page.launch(
-        server_name="127.0.0.1", server_port=port, share=False, quiet=True, ssr_mode=False,
-        prevent_thread_lock=True, footer_links=[], theme=theme(), css=STYLE,
-        allowed_paths=[] if opened is None else [opened.description.root],
-        app_kwargs={"middleware": [Middleware(_Policy)]},
-    )  # fmt: skip
+    try:
+        page.launch(
+            server_name="127.0.0.1", server_port=port, share=False, quiet=True, ssr_mode=False,
+            prevent_thread_lock=True, footer_links=[], theme=theme(), css=STYLE,
+            allowed_paths=[] if opened is None else [opened.description.root],
+            app_kwargs={"middleware": [Middleware(_Policy)]},
+        )  # fmt: skip
+    except OSError as error:
+        raise OSError(f"Port {port} is taken, or not allowed: give another, --port.") from error
     return page
 
 
