@@ -16,9 +16,8 @@ from keras_clip.data import open_pictures
 pytest.importorskip("ray", reason="the extra `scale` is not installed")
 pytestmark = [
     pytest.mark.slow,  # a cluster, and three processes that import a backend
-    # Ray's own code uses what Ray deprecates, and leaves sockets and processes to the collector.
+    # Ray's own code uses what Ray deprecates, and leaves a log's file to the collector.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

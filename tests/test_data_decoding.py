@@ -55,7 +55,8 @@ def test_broken_pictures_are_told_and_the_others_stay(photos):
     first, second, third = decoded(photos, PROCESSORS["square"], 4)
     assert first.rows == [] and first.pixels is None
     assert [row for row, _ in first.errors] == [0, 1, 2, 3]
-    assert all(photos.paths[row] in reason for row, reason in first.errors)
+    starts = ("not a readable image: ", "damaged image data: ")
+    assert all(reason.startswith(starts) for _, reason in first.errors)
     assert second.rows == [4, 6, 7] and second.errors[0][0] == 5
     np.testing.assert_array_equal(second.pixels[:2], expected)
     assert third.rows == [8, 9, 10] and third.errors == []
