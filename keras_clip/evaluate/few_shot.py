@@ -81,7 +81,7 @@ def few_shot(
         fitted, held_out = ((train[0][rows], train[1][rows]) for rows in (drawn, kept))
         learn = _probe if method == "probe" else _nearest_mean
         cost, weights, bias = learn(fitted, held_out, num_classes)
-        confusion, _ = scored(weights, bias, *test)
+        confusion = scored(weights, bias, *test)
         results.append((np.trace(confusion) / confusion.sum(), cost))
     accuracies, costs = np.array(results).T.reshape(2, len(shots), len(seeds))
     mean, deviation = accuracies.mean(axis=1), accuracies.std(axis=1, ddof=1)

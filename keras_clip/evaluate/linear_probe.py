@@ -107,7 +107,7 @@ def linear_probe(
         found = search_cost(*split, num_classes, progress)
     fit = LogisticRegression(*parts, num_classes=num_classes).fit(found.C, found.fit)
     weights, bias = fit.weights.astype("float32"), fit.bias.astype("float32")
-    confusion, _ = scored(weights, bias, *test)
+    confusion = scored(weights, bias, *test)
     return LinearProbe(
         accuracy=float(np.trace(confusion) / confusion.sum()),
         mean_per_class=metrics.mean_per_class(confusion),
