@@ -96,7 +96,7 @@ def measure(build, vectors, queries, truth):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[200_000])
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--ours", action="store_true", help="without NumPy and faiss")
     options = parser.parse_args()

@@ -168,8 +168,8 @@ class Index:
     def duplicates(self, above=0.97, where=None, progress=None):
         """Find near-duplicates: groups in which pairs of a cosine of at least `above` connect all.
 
-        Every pair is compared, at any size: for 200,000 pictures that is two minutes on two cores,
-        and their vectors are in memory (4 D bytes a picture).
+        Every pair is compared, at any size, so that the time grows with the square of their number;
+        all vectors are in memory (4 D bytes a picture).
 
         Args:
             above: float, the smallest cosine.
