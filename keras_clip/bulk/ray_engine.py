@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_clip.bulk.manifest import is_there
 from keras_clip.bulk.parts import make_part
 from keras_clip.data.decoding import decoded
+from keras_clip.preprocessing.images import core_count
 
 
 class RayEngine:
@@ -42,10 +43,11 @@ class RayEngine:
                 fn_constructor_args=(self.load, str(Path(directory).absolute()), settings),
                 fn_constructor_kwargs={"threads": self.threads},
                 batch_size=1,
-                concurrency=self.workers,
+                compute=ray.data.ActorPoolStrategy(size=self.workers),
                 num_cpus=1,
                 num_gpus=int(ray.cluster_resources().get("GPU", 0) >= self.workers),
             )
+            ray.data.DataContext.get_current().enable_progress_bars = False  # there is one
             parts = {part.number: part for part in todo}
             for row in made.iter_rows():
                 part, record = parts[row["number"]], pickle.loads(row["record"])
@@ -73,10 +75,6 @@ class Worker:
     """A process that holds the model and makes parts."""
 
     def __init__(self, load, directory, settings, threads=None):
-        if os.environ.get(_THREADS) is None:
-            # Ray sets this to 1. The number of threads decides where sums are split, and with it
-            # the last bits.
-            os.environ.pop("OMP_NUM_THREADS", None)
         self.directory, self.settings, self.threads = directory, settings, threads
         self.embed_pixels, self.processor = load()
 
@@ -90,15 +88,22 @@ class Worker:
         return {"number": [part.number], "record": [pickle.dumps(record)]}
 
 
-_THREADS = "KERAS_CLIP_OMP_NUM_THREADS"
-
-
 def worker_environment(backend):
-    """The environment variables of a worker: the backend, and threads where they are set here."""
-    found = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    if "OMP_NUM_THREADS" in os.environ:
-        found |= dict.fromkeys(("OMP_NUM_THREADS", _THREADS), os.environ["OMP_NUM_THREADS"])
-    return found
+    """The environment variables of a worker: the backend, and as many threads as compute here.
+
+    Ray would set one thread. Their number decides where torch splits sums, and with it the last
+    bits.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads is None and backend == "torch":
+        import torch
+
+        threads = torch.get_num_threads()
+    return {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "OMP_NUM_THREADS": str(threads or core_count()),
+    }
 
 
 def _row(part, pictures):
