@@ -5,6 +5,7 @@ import numpy as np
 from keras_clip import plot
 from keras_clip.models.dense_similarity import dense_similarity
 from keras_clip.models.prompts import TEMPLATE, Prompts
+from keras_clip.models.zero_shot import label_probabilities
 
 
 def classify(clip, picture, labels, template=TEMPLATE):
@@ -20,13 +21,8 @@ def classify(clip, picture, labels, template=TEMPLATE):
         ValueError: there is no picture or no label, or what the model says of them.
     """
     prompts = Prompts.from_labels(parts(labels, "labels"), template.strip() or TEMPLATE)
-    cosines = clip.embed_images(_given(picture))[0] @ clip.class_embeddings(prompts).T
-    logits = clip.scale * cosines + clip.bias
-    if clip.config.is_sigmoid:
-        shares = 1 / (1 + np.exp(-logits))
-    else:
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
+    images = clip.embed_images(_given(picture))
+    (shares,) = label_probabilities(clip, images, clip.class_embeddings(prompts))
     best = np.argsort(-shares, kind="stable")
     return {prompts.names[k]: float(shares[k]) for k in best}
 

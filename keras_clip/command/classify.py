@@ -5,6 +5,7 @@ import numpy as np
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
 from keras_clip.models.clip import CLIP
+from keras_clip.models.zero_shot import label_probabilities
 from keras_clip.presets import from_preset
 from keras_clip.prompt_sets import asked_prompts
 
@@ -52,17 +53,8 @@ def require_clip(model, preset):
 
 
 def label_shares(clip, paths, prompts):
-    """Probability of each label for each picture, by softmax or sigmoid as the model was trained.
-
-    Returns:
-        (pictures, labels) float32.
-    """
-    images = clip.embed_images(list(paths))
-    logits = clip.scale * images @ clip.class_embeddings(prompts).T + clip.bias
-    if clip.config.is_sigmoid:
-        return 1 / (1 + np.exp(-logits))
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    """Probability of each label for each picture, (pictures, labels) float32."""
+    return label_probabilities(clip, clip.embed_images(list(paths)), clip.class_embeddings(prompts))
 
 
 def head_shares(vit, paths, name):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_clip.data import Pictures, decoded
+from keras_clip.data import Pictures, decoded, open_pictures
 
 _NAMES = (("images", "image", "pixels", "x"), ("labels", "label", "y"))
 
@@ -22,6 +22,13 @@ class LabelledBatch(NamedTuple):
     pixels: np.ndarray | dict | None
     labels: np.ndarray
     errors: list
+
+
+def opened(dataset):
+    """The data set itself, or the Pictures where it is what `open_pictures` takes."""
+    if isinstance(dataset, (str, list, tuple)) or hasattr(dataset, "__fspath__"):
+        return open_pictures(dataset)
+    return dataset
 
 
 def labelled_batches(dataset, processor, batch_size=32, workers=None):

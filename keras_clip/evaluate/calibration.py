@@ -170,7 +170,7 @@ def _fit(logits, targets, activation, bias_spread):
 def _derivatives(x, logits, targets, activation):
     """Gradient and Gauss-Newton curvature of the loss by (log slope, bias)."""
     scaled = np.exp(x[0]) * logits
-    p = _probabilities(scaled + x[1:], activation)
+    p = zero_shot.probabilities(scaled + x[1:], activation)
     rest = p - targets
     gradient = np.concatenate([[np.sum(rest * scaled)], rest.sum(axis=0)])
     if activation == "sigmoid":
@@ -184,15 +184,9 @@ def _derivatives(x, logits, targets, activation):
     return gradient, np.block([[np.array([[corner]]), mixed[None]], [mixed[:, None], square]])
 
 
-def _probabilities(logits, activation):
-    if activation == "sigmoid":
-        return np.exp(-np.logaddexp(0, -logits))
-    return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-
-
 def _error(logits, targets, activation):
     """Expected calibration error; after a sigmoid, each class is an answer of its own."""
-    probabilities = _probabilities(logits, activation)
+    probabilities = zero_shot.probabilities(logits, activation)
     if activation == "sigmoid":
         return expected_calibration_error(probabilities.ravel(), targets.ravel())
     return expected_calibration_error(*first_answers(probabilities, np.argmax(targets, axis=1)))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_clip.data import Pictures, open_pictures
-from keras_clip.evaluate.batches import labelled_batches
+from keras_clip.data import Pictures
+from keras_clip.evaluate.batches import labelled_batches, opened
 from keras_clip.models.batching import run_batch, track
 from keras_clip.models.features import feature_model
 
@@ -37,8 +37,7 @@ def features(model, dataset, batch_size=32, progress=None):
     Raises:
         ValueError: pictures without labels, or none that can be read.
     """
-    if isinstance(dataset, (str, list, tuple)) or hasattr(dataset, "__fspath__"):
-        dataset = open_pictures(dataset)
+    dataset = opened(dataset)
     total = -(-len(dataset) // batch_size) if isinstance(dataset, Pictures) else None
     tower, parts, labels, failures = feature_model(model), [], [], []
     batches = labelled_batches(dataset, model.image_processor, batch_size)
@@ -49,6 +48,6 @@ def features(model, dataset, batch_size=32, progress=None):
             parts.append(run_batch(tower, batch.pixels, size).astype("float32"))
             labels.append(batch.labels)
     if not parts:
-        first = f" The first: {failures[0][1]}" if failures else ""
+        first = " The first, {}: {}".format(*failures[0]) if failures else ""
         raise ValueError(f"No picture of the data set can be read.{first}")
     return Features(np.concatenate(parts), np.concatenate(labels), failures)

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_clip.data import Pictures, decoded, open_pictures
+from keras_clip.data import decoded
+from keras_clip.evaluate.batches import opened
 from keras_clip.models.batching import run_batch, track, unit_rows
 
 BLOCK = 2048  # rows and columns at a time: 16 MB of cosines
@@ -95,7 +96,7 @@ def caption_retrieval(clip, dataset, ks=(1, 5, 10), batch_size=32, progress=None
     Raises:
         ValueError: there are no captions, a picture has none, or no picture can be read.
     """
-    pictures = dataset if isinstance(dataset, Pictures) else open_pictures(dataset)
+    pictures = opened(dataset)
     if pictures.captions is None:
         raise ValueError(
             "The pictures have no captions: give a table with a column `caption`, or shards with "

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_clip.data import Pictures, open_pictures
+from keras_clip.data import Pictures
 from keras_clip.evaluate import metrics
-from keras_clip.evaluate.batches import labelled_batches
+from keras_clip.evaluate.batches import labelled_batches, opened
 from keras_clip.models.batching import run_batch, track, unit_rows
 from keras_clip.models.prompts import TEMPLATE, Prompts
+from keras_clip.models.zero_shot import probabilities
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ def zero_shot(clip, dataset, labels=None, templates=None, batch_size=32, progres
 
     Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), section 3.1.
     """
-    if isinstance(dataset, (str, list, tuple)) or hasattr(dataset, "__fspath__"):
-        dataset = open_pictures(dataset)
+    dataset = opened(dataset)
     known = dataset.class_names if isinstance(dataset, Pictures) else None
     if labels is None and known is None:
         raise ValueError("The data set has no class names: give labels=[...].")
@@ -90,7 +90,8 @@ class _Answers:
 
     def __init__(self, clip, vectors):
         self.vision, self.vectors = clip.get_layer("vision"), vectors
-        self.scale, self.bias, self.sigmoid = clip.scale, clip.bias, clip.config.is_sigmoid
+        self.scale, self.bias = clip.scale, clip.bias
+        self.activation = "sigmoid" if clip.config.is_sigmoid else "softmax"
         self.parts, self.failures, self.times = [], [], []
 
     def add(self, batch, labels, batch_size):
@@ -105,16 +106,10 @@ class _Answers:
             size = max(batch_size, len(labels))
             rows = unit_rows(run_batch(self.vision, batch.pixels, size).astype("float32"))
             logits = self.scale * rows @ self.vectors.T + self.bias
-            found, confidence = logits.argmax(axis=1), self._confidence(logits)
-            self.parts.append((labels, found, metrics.ranks(logits, labels), confidence))
+            confidence = probabilities(logits, self.activation).max(axis=1)
+            places = metrics.ranks(logits, labels)
+            self.parts.append((labels, logits.argmax(axis=1), places, confidence))
         self.times.append((time.perf_counter(), len(labels)))
-
-    def _confidence(self, logits):
-        """Probability of each picture's first answer: (k, K) logits -> (k,)."""
-        best = logits.max(axis=1)
-        if self.sigmoid:
-            return 1 / (1 + np.exp(-best))
-        return 1 / np.sum(np.exp(logits - best[:, None]), axis=1)
 
     def scores(self, names):
         """ZeroShotScores of all batches."""

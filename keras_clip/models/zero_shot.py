@@ -49,6 +49,33 @@ def _check_distinct(names, tokens):
             )
 
 
+def probabilities(logits, activation):
+    """NumPy's softmax or sigmoid, at any size of the logits: (n, K) -> the same.
+
+    Args:
+        logits: (n, K) array.
+        activation: `softmax` or `sigmoid`.
+    """
+    if activation == "sigmoid":
+        return np.exp(-np.logaddexp(0, -logits))
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+
+
+def label_probabilities(clip, images, vectors):
+    """Probability of each class for each picture, by softmax or sigmoid as the model was trained.
+
+    Args:
+        clip: CLIP.
+        images: (n, dim) unit vectors.
+        vectors: (K, dim) class embeddings.
+
+    Returns:
+        (n, K) float32.
+    """
+    logits = np.float32(clip.scale) * images @ vectors.T + np.float32(clip.bias)
+    return probabilities(logits, "sigmoid" if clip.config.is_sigmoid else "softmax")
+
+
 def zero_shot_classifier(vision, vectors, class_names, scale, bias=0.0, activation="softmax"):
     """Build the Keras model: pixels (B, H, W, 3) -> (B, K).
 
