@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHMARKS = ("parity", "speed", "layers", "tokenizer", "loading", "bulk", "retrieval", "search")
+BENCHMARKS = "parity speed layers tokenizer loading bulk probe retrieval search pointing".split()
 
 
 def main():

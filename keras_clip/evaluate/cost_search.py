@@ -69,7 +69,7 @@ def search(score):
     Every 16th is tried, then those half as far to both sides of the best, and so on.
 
     Args:
-        score: function of a step; larger is better. Of equals the one nearer to the middle is taken.
+        score: function of a step; larger is better. Of equals the one nearer the middle is taken.
 
     Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), appendix A.3.
     """
