@@ -120,8 +120,13 @@ def resized(image, height, width, config):
 
     if config.color == "first":
         image = over_white(image)
+    how = Image.Resampling[config.interpolation.upper()]
+    if height < image.height and width > image.width and "A" not in image.getbands():
+        # Pillow 13 shrinks the rows before it widens the columns, and 12 did so afterwards: this
+        # way both give the same pixels. Alpha, which is premultiplied, would be rounded twice.
+        image = image.resize((image.width, height), how)
     # Pillow itself takes the nearest pixel for palettes and 1 bit, and premultiplies alpha.
-    return image.resize((width, height), Image.Resampling[config.interpolation.upper()])
+    return image.resize((width, height), how)
 
 
 def normalize(pixels, config):
