@@ -69,6 +69,7 @@ def test_open_clips_imagenet_has_its_published_names_twice():
         ("a.toml", "templates = [", "not a TOML file"),
         ("a.toml", 'labels = ["cat"]', "has `templates`"),
         ("a.toml", 'templates = ["{}"]\ntemplate = "{}"', r"not \['template'\]"),
+        ("a.toml", "templates = 5", r"a.toml: templates is a string, or a list"),
         ("a.toml", 'templates = ["cat"]', r"a.toml: .*'cat' has no \{\}"),
         ("a.txt", "a photo\n", r"a.txt: .*'a photo' has no \{\}"),
         ("a.txt", "\n \n", "is empty"),

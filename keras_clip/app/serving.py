@@ -3,7 +3,7 @@
 import os
 
 from keras_clip.app.page import STYLE, build_page, theme
-from keras_clip.models.clip import CLIP
+from keras_clip.models.clip import require_clip
 from keras_clip.presets import from_preset
 
 # What the browser may ask for, whatever Gradio's page or a library of it names: this server alone.
@@ -58,10 +58,7 @@ def serve(preset=None, index=None, port=7860, image_size=None):
 
 
 def _clip(preset, **sized):
-    model = from_preset(preset, **sized)
-    if not isinstance(model, CLIP):
-        raise ValueError(f"{preset} is no CLIP and has no space that pictures and texts share.")
-    return model
+    return require_clip(from_preset(preset, **sized), preset)
 
 
 def _index(directory):

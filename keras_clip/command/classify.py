@@ -41,17 +41,6 @@ def classify(paths, labels, templates=(), prompts=None, preset=None, top=5):
     return ranked(paths, *head_shares(model, paths, preset), top)
 
 
-def require_clip(model, preset):
-    """The model itself, if it is a CLIP.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(model, CLIP):
-        raise ValueError(f"{preset} is no CLIP and has no space that pictures and texts share.")
-    return model
-
-
 def label_shares(clip, paths, prompts):
     """Probability of each label for each picture, (pictures, labels) float32."""
     return label_probabilities(clip, clip.embed_images(list(paths)), clip.class_embeddings(prompts))

@@ -2,9 +2,9 @@
 
 from keras_clip import evaluate as measures
 from keras_clip.command import terminal
-from keras_clip.command.classify import require_clip
 from keras_clip.command.terminal import escape
 from keras_clip.data import open_pictures
+from keras_clip.models.clip import require_clip
 from keras_clip.presets import from_preset
 from keras_clip.prompt_sets import asked_prompts
 

@@ -7,7 +7,7 @@ from keras_clip.command.parser import PRESET
 from keras_clip.command.terminal import escape
 from keras_clip.data import open_pictures
 from keras_clip.models.batching import run_batch
-from keras_clip.models.clip import CLIP
+from keras_clip.models.clip import require_clip
 from keras_clip.presets import from_preset
 from keras_clip.search import Changes, Description, Index
 
@@ -56,9 +56,7 @@ def _opened(directory, known, preset):
         known.description.check(Description.of(name, vision=vision), directory)
         return known, vision
     name = named(preset or PRESET)
-    clip = from_preset(name)
-    if not isinstance(clip, CLIP):
-        raise ValueError(f"{preset} is no CLIP and has no space that pictures and texts share.")
+    clip = require_clip(from_preset(name), name)
     towers = {tower: clip.get_layer(tower) for tower in ("vision", "text")}
     return Index.create(directory, Description.of(name, **towers)), towers["vision"]
 

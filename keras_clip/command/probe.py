@@ -1,6 +1,5 @@
 """`keras-clip probe`: how well a model's features tell classes apart."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from keras_clip import evaluate
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
 from keras_clip.data import open_pictures
+from keras_clip.preprocessing.atomic_file import whole_file
 from keras_clip.presets import from_preset
 
 
@@ -67,12 +67,8 @@ def _same_classes(train, test):
 def _save(classifier, path):
     """Write a .keras file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole_file(path) as part:
         classifier.save(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def show_probe(result):

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_clip import plot
 from keras_clip.command import terminal
-from keras_clip.command.classify import require_clip
 from keras_clip.command.terminal import escape
+from keras_clip.models.clip import require_clip
 from keras_clip.models.dense_similarity import dense_similarity
 from keras_clip.preprocessing.crop_box import peak_place, seen_box
 from keras_clip.preprocessing.image_files import open_image

@@ -219,6 +219,21 @@ class CLIP(PresetModel, Tokenized, keras.Model):
         return loss
 
 
+def require_clip(model, name):
+    """Return the model itself, if it is a CLIP.
+
+    Args:
+        model: keras.Model.
+        name: str, what messages call it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(model, CLIP):
+        raise ValueError(f"{name} is no CLIP and has no space that pictures and texts share.")
+    return model
+
+
 def _inputs_like(vision):
     """Inputs of the shapes that an image tower takes."""
     if isinstance(vision.input, dict):

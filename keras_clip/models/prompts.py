@@ -62,13 +62,15 @@ def check_templates(templates):
     Raises:
         ValueError: there is none, or one has no `{}` where the label goes.
     """
-    templates = (templates,) if isinstance(templates, str) else tuple(templates)
+    templates = (templates,) if isinstance(templates, str) else templates
+    if not isinstance(templates, (list, tuple)):
+        raise ValueError(f"templates is a string, or a list of them, not {templates!r}.")
     if not templates:
         raise ValueError(f"templates is empty: give at least one, such as {TEMPLATE!r}.")
     for template in templates:
         if not isinstance(template, str) or "{}" not in template:
             raise ValueError(f"The template {template!r} has no {{}} where the label goes.")
-    return templates
+    return tuple(templates)
 
 
 def _strings(texts, what):

@@ -1,7 +1,8 @@
 """A figure to a file, whole or not at all."""
 
-import os
 from pathlib import Path
+
+from keras_clip.preprocessing.atomic_file import whole_file
 
 KINDS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
@@ -18,12 +19,8 @@ def save(figure, path):
     """
     path = check_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
+    with whole_file(path) as part:
         figure.savefig(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_path(path):

@@ -14,10 +14,21 @@ def write_bytes(path, data):
         path: file to create or replace; its folder must exist.
         data: bytes.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def whole_file(path):
+    """Yield the path of a file to write, which then becomes `path`; its suffix is the same.
+
+    Args:
+        path: file to create or replace; its folder must exist.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
