@@ -8,15 +8,15 @@ from keras_clip.backend import BackendMissingError, choose_backend
 from keras_clip.version import __version__
 
 _PLACES = {
-    "UploadError": "upload", "ImageProcessor": "preprocessing.images", "DownloadError": "url_files",
-    "load_prompts": "prompt_sets", "CheckpointError": "convert.errors", "from_preset": "presets",
-    "list_presets": "catalogue", "CLIPTokenizer": "preprocessing.tokenizer", "CLIP": "models.clip",
-    "ViTConfig": "models.config", "ImageError": "preprocessing.image_files", "ViT": "models.vit",
-    "export_checkpoint": "exporting", "ResNetConfig": "models.config", "preset_info": "catalogue",
-    "CLIPConfig": "models.config", "TextConfig": "models.config", "upload_preset": "upload",
-    "ImageConfig": "preprocessing.image_config", "ImagePreprocessing": "preprocessing.image_layer",
+    "ImagePreprocessing": "preprocessing.image_layer", "ImageConfig": "preprocessing.image_config",
+    "CheckpointError": "convert.errors", "layout_map": "train.layout", "preset_info": "catalogue",
+    "CLIPTokenizer": "preprocessing.tokenizer", "DownloadError": "url_files", "ViT": "models.vit",
+    "ImageError": "preprocessing.image_files", "load_prompts": "prompt_sets", "CLIP": "models.clip",
+    "upload_preset": "upload", "ImageProcessor": "preprocessing.images", "from_preset": "presets",
+    "list_presets": "catalogue", "export_checkpoint": "exporting", "UploadError": "upload",
+    **dict.fromkeys(("CLIPConfig", "ResNetConfig", "TextConfig", "ViTConfig"), "models.config"),
 }  # fmt: skip
-_MODULES = ("bulk", "data", "evaluate", "layers", "plot", "search")
+_MODULES = ("bulk", "data", "evaluate", "finetune", "layers", "plot", "search", "train")
 __all__ = ["__version__", *_MODULES, *_PLACES]
 
 

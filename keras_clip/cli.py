@@ -5,8 +5,8 @@ import os
 import sys
 
 from keras_clip.backend import choose_backend_or_exit
-from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command.arguments import build_parser
+from keras_clip.command.messages import told
 from keras_clip.command.parser import PRESET
 
 
@@ -32,21 +32,8 @@ def main(arguments=None):
     except Exception as error:
         if os.environ.get("KERAS_CLIP_DEBUG", "0") not in ("", "0"):
             raise
-        print(f"keras-clip: error: {_message(error, options)}", file=sys.stderr)
+        print(f"keras-clip: error: {told(error, options)}", file=sys.stderr)
         return 1
-
-
-def _message(error, options):
-    """What to tell about an error; the kind too where the text was not made for users."""
-    text = str(error) or "no reason given"
-    if not isinstance(error, (ValueError, OSError, ImportError)):
-        text = f"{type(error).__name__}: {text} (KERAS_CLIP_DEBUG=1 shows where)"
-    from keras_clip.url_files import DownloadError
-
-    if isinstance(error, DownloadError) and getattr(options, "preset", None):
-        text += f" Without a network: --preset {BUNDLED_PRESET}, which is small and knows coloured"
-        text += " shapes and handwritten digits only."
-    return text
 
 
 def _print(options, result, show):
@@ -143,6 +130,23 @@ def _embed(options):
         _print(options, result, embed.show_plan if options.dry_run else embed.show_directory)
 
 
+def _train(options):
+    choose_backend_or_exit()
+    from keras_clip.command import train
+
+    result = train.train(
+        options.recipe, options.output, options.dry_run, options.steps, options.overrides
+    )
+    _print(options, result, train.show_trained)
+
+
+def _finetune(options):
+    choose_backend_or_exit()
+    from keras_clip.command import finetune
+
+    _print(options, finetune.finetune(options), finetune.show_finetuned)
+
+
 def _convert(options):
     choose_backend_or_exit()
     from keras_clip.command import convert
@@ -236,7 +240,7 @@ _RUNS = {
     "list": _list, "info": _info, "inspect": _inspect, "classify": _classify,
     "evaluate": _evaluate, "probe": _probe, "embed": _embed, "convert": _convert,
     "verify": _verify, "where": _where, "app": _app, "demo": _demo, "index": _index,
-    "search": _search, "duplicates": _duplicates,
+    "search": _search, "duplicates": _duplicates, "train": _train, "finetune": _finetune,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ import argparse
 from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command import (
     embed_arguments,
+    finetune_arguments,
     look_arguments,
     probe_arguments,
     search_arguments,
+    train_arguments,
     zero_shot_arguments,
 )
 from keras_clip.command.listing import SORTS
@@ -24,6 +26,7 @@ _EPILOG = """examples:
   keras-clip demo                                         needs no network
   keras-clip classify cat.jpg --labels "cat,dog,bird"
   keras-clip embed photos/ -o photos.npy
+  keras-clip train recipe.toml -o run/
   keras-clip inspect ViT-B-32.pt
   keras-clip convert ViT-B-32.pt out/ --to huggingface
   keras-clip COMMAND --help                               more of each
@@ -47,6 +50,8 @@ def build_parser(runs):
         zero_shot_arguments.add,
         probe_arguments.add,
         embed_arguments.add,
+        train_arguments.add,
+        finetune_arguments.add,
         search_arguments.add,
         look_arguments.add,
         _add_files,

@@ -1,0 +1,1 @@
+"""Ways to fine-tune a CLIP, and to keep what it knew."""

@@ -1,0 +1,1 @@
+"""Contrastive training: optimizer, pairs, checkpoints, callbacks, recipes."""
