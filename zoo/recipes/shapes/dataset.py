@@ -1,7 +1,6 @@
-"""Batches of pictures and captions without false negatives, endless and the same for a seed."""
+"""Batches of pictures and captions without false negatives, the same for a seed."""
 
 import digits
-import keras
 import numpy as np
 from grammar import describe, reserved
 from render import render
@@ -74,27 +73,3 @@ def draw_picture(scene, rng, split="train"):
     if scene.kind != "digit":
         return render(scene, rng)
     return render(scene, rng, digits.ink(DIGITS.index(scene.things[0].shape), rng, split))
-
-
-class ShapesDataset(keras.utils.PyDataset):
-    """Batch i is drawn from the seed (seed, i), so workers change nothing and nothing repeats.
-
-    Args:
-        tokenize: function list of captions -> (B, T) int32.
-        normalize: function (B, H, W, 3) uint8 -> float32.
-        batch_size: pictures a batch.
-        steps: number of batches.
-        seed: int.
-    """
-
-    def __init__(self, tokenize, normalize, batch_size, steps, seed, **kwargs):
-        super().__init__(**kwargs)
-        self.tokenize, self.normalize = tokenize, normalize
-        self.batch_size, self.steps, self.seed = batch_size, steps, seed
-
-    def __len__(self):
-        return self.steps
-
-    def __getitem__(self, index):
-        pictures, captions = draw_batch(self.batch_size, (self.seed, index))
-        return {"images": self.normalize(pictures), "token_ids": self.tokenize(captions)}

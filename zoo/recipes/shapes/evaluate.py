@@ -38,25 +38,36 @@ def accuracy(found, wanted):
     return 100.0 * float(np.mean(np.asarray(found) == np.asarray(wanted)))
 
 
-def combinations(clip, allowed, count, seed=SEED):
-    """Accuracy (%) of single shapes of the `allowed` combinations among all 120."""
+def combination_prompts():
+    """Class names and templates of the colour-shape combinations."""
+    return [article(" ".join(combination)) for combination in COMBINATIONS], SHAPE_TEMPLATES
+
+
+def digit_prompts():
+    """Class names and templates of the digits."""
+    return DIGITS, DIGIT_TEMPLATES
+
+
+def combination_pictures(allowed, count, seed=SEED):
+    """Single shapes of the `allowed` combinations in turn: `count` pictures and class numbers."""
     rng = np.random.default_rng(seed)
     allowed = sorted(allowed)
-    pictures, wanted = [], []
-    for number in range(count):
-        combination = allowed[number % len(allowed)]
-        pictures.append(render(draw_scene(rng, "single", (combination,)), rng))
-        wanted.append(COMBINATIONS.index(combination))
-    names = [article(" ".join(combination)) for combination in COMBINATIONS]
-    vectors = class_vectors(clip, names, SHAPE_TEMPLATES)
+    chosen = [allowed[number % len(allowed)] for number in range(count)]
+    pictures = [render(draw_scene(rng, "single", (one,)), rng) for one in chosen]
+    return pictures, [COMBINATIONS.index(one) for one in chosen]
+
+
+def combinations(clip, allowed, count, seed=SEED):
+    """Accuracy (%) of single shapes of the `allowed` combinations among all 120."""
+    pictures, wanted = combination_pictures(allowed, count, seed)
+    vectors = class_vectors(clip, *combination_prompts())
     return accuracy(np.argmax(embed(clip, pictures) @ vectors.T, axis=1), wanted)
 
 
-def handwriting(clip, per_digit=digits.TEST_PER_DIGIT, plain=False, seed=SEED):
-    """Accuracy (%) on the test digits, each once, among ten.
+def digit_pictures(per_digit=digits.TEST_PER_DIGIT, plain=False, seed=SEED):
+    """The test digits, each once: pictures and class numbers.
 
     Args:
-        clip: CLIP.
         per_digit: pictures a digit, at most 36.
         plain: the 8 x 8 pictures merely enlarged, white on black, instead of the recipe's scenes.
         seed: int.
@@ -75,7 +86,13 @@ def handwriting(clip, per_digit=digits.TEST_PER_DIGIT, plain=False, seed=SEED):
             thing = type(scene.things[0])(scene.things[0].colour, DIGITS[value])
             scene = Scene("digit", (thing,), scene.background, scene.style)
             pictures.append(render(scene, rng, ink))
-    vectors = class_vectors(clip, DIGITS, DIGIT_TEMPLATES)
+    return pictures, wanted
+
+
+def handwriting(clip, per_digit=digits.TEST_PER_DIGIT, plain=False, seed=SEED):
+    """Accuracy (%) on the test digits, each once, among ten; arguments of `digit_pictures`."""
+    pictures, wanted = digit_pictures(per_digit, plain, seed)
+    vectors = class_vectors(clip, *digit_prompts())
     return accuracy(np.argmax(embed(clip, pictures) @ vectors.T, axis=1), wanted)
 
 
