@@ -28,7 +28,7 @@ def layout_map(model, mesh):
         clip = keras_clip.from_preset(name)
 
     The layouts depend on what layers are called and not on how many blocks there are, so the model
-    given here may have one block a tower, and one map serves a CLIP, its towers and its classifiers.
+    given here may have one block a tower; one map serves a CLIP, its towers and its classifiers.
 
     Args:
         model: CLIP, ViT, one tower, or a classifier made of them.
@@ -96,7 +96,8 @@ def _check_sizes(model, split, devices):
     sizes = {f"num_heads of {name}": heads for name, heads in _heads(model)}
     for weights in split.values():
         for weight, dimension in weights:
-            sizes[f"dimension {dimension} of {weight.path} {weight.shape}"] = weight.shape[dimension]
+            size = weight.shape[dimension]
+            sizes[f"dimension {dimension} of {weight.path} {weight.shape}"] = size
     odd = [f"\n  {size}, {what}" for what, size in sizes.items() if size % devices]
     if odd:
         raise ValueError(
