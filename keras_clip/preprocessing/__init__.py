@@ -1,5 +1,6 @@
 """Texts to token ids and images to pixels, exactly as the models were trained."""
 
+from keras_clip.preprocessing.augmentation import Augmentation
 from keras_clip.preprocessing.bpe_training import train_bpe, write_vocabulary
 from keras_clip.preprocessing.image_config import OPENAI_MEAN, OPENAI_STD, ImageConfig
 from keras_clip.preprocessing.image_files import ImageError
@@ -11,6 +12,7 @@ from keras_clip.preprocessing.tokenizer import CLIPTokenizer
 __all__ = [
     "OPENAI_MEAN",
     "OPENAI_STD",
+    "Augmentation",
     "CLIPTokenizer",
     "ImageConfig",
     "ImageError",

@@ -1,0 +1,83 @@
+"""One picture of a data set and some of its captions, as a model takes them."""
+
+import numpy as np
+
+from keras_clip.preprocessing.image_config import ImageConfig
+from keras_clip.preprocessing.image_files import ImageError
+
+_PIXEL = np.zeros((1, 1, 3), "uint8")
+
+
+class Samples:
+    """Pictures and captions by epoch and row; the same numbers always give the same sample.
+
+    Args:
+        pictures: Pictures with captions.
+        processor: image processor of the model.
+        augmentation: Augmentation or None.
+        seed: int.
+        captions: "random", "first" or an int.
+    """
+
+    def __init__(self, pictures, processor, augmentation, seed, captions):
+        self.pictures, self.processor, self.augmentation = pictures, processor, augmentation
+        self.seed, self.captions = seed, captions
+        if augmentation is not None and not isinstance(processor.config, ImageConfig):
+            raise ValueError(
+                "The pictures of a NaFlex model keep their proportions: augmentation is None."
+            )
+
+    @property
+    def captions_each(self):
+        """Captions a sample."""
+        return self.captions if isinstance(self.captions, int) else 1
+
+    def empty(self, count):
+        """Arrays for the pictures of `count` samples: {name: (count, ...)}."""
+        parts = _parts(self.processor([_PIXEL]))
+        return {name: np.empty((count, *x.shape[1:]), x.dtype) for name, x in parts.items()}
+
+    def fill(self, arrays, place, epoch, row):
+        """Put a picture into its place of the arrays; its captions are returned, a list of str.
+
+        Raises:
+            ImageError: the sample cannot be used; the message does not repeat its key.
+        """
+        random = np.random.default_rng([self.seed, epoch, row])
+        texts = self._chosen(self._captions(row), random)
+        source = self.pictures.read(row)
+        try:
+            if self.augmentation is None:
+                parts = {name: x[0] for name, x in _parts(self.processor([source])).items()}
+            else:
+                parts = {"images": self.augmentation(source, self.processor.config, random)}
+        except ImageError as error:
+            name = source if isinstance(source, str) else "The image"
+            reason = str(error).removeprefix(" bytes").removeprefix(f"{name}: ")
+            raise ImageError(reason) from error
+        for name, part in parts.items():
+            arrays[name][place] = part
+        return texts
+
+    def _captions(self, row):
+        try:
+            found = self.pictures.captions[row]
+        except (OSError, ValueError) as error:
+            raise ImageError(f"its captions cannot be read: {error}") from error
+        found = [text for text in found if text.strip()]
+        if not found:
+            raise ImageError("it has no caption")
+        return found
+
+    def _chosen(self, texts, random):
+        if self.captions == "first":
+            return texts[:1]
+        if self.captions == "random":
+            return [texts[random.integers(len(texts))]]
+        # Where there are fewer than asked for, each comes as often as another, or once more.
+        order = random.permutation(len(texts))
+        return [texts[order[k % len(texts)]] for k in range(self.captions)]
+
+
+def _parts(images):
+    return images if isinstance(images, dict) else {"images": images}
