@@ -1,11 +1,12 @@
-"""The captions of many pictures in a few arrays, or where they lie in tar shards."""
+"""The captions of many pictures in a few arrays, or where they lie: tar shards, text files."""
 
 import json
+import os
 from array import array
 
 import numpy as np
 
-from keras_clip.data.places import read_bytes
+from keras_clip.data.places import Files, read_bytes
 
 
 class Captions:
@@ -81,8 +82,7 @@ class MemberCaptions:
         text = read_bytes(shard, int(self.offset[row]), size)
         if self.is_json[row]:
             return _json_captions(text, shard)
-        lines = (line.strip() for line in text.decode("utf-8", "replace").split("\n"))
-        return tuple(line for line in lines if line)
+        return _lines(text)
 
     def take(self, rows):
         """The same for some rows, in their order."""
@@ -93,6 +93,44 @@ class MemberCaptions:
     def to_bytes(self):
         """What a fingerprint is made from; the shards' own times tell of a change."""
         return self.offset.tobytes() + self.size.tobytes()
+
+
+class FileCaptions:
+    """Captions in text files beside the pictures, `NAME.txt`, a line each.
+
+    Args:
+        files: Files, the pictures.
+        known: (n,) bool, which of them have a text file.
+    """
+
+    def __init__(self, files, known):
+        self.files, self.known = files, known
+
+    def __getitem__(self, row):
+        if not self.known[row]:
+            return ()
+        with open(text_name(self.files[row]), "rb") as file:
+            return _lines(file.read())
+
+    def take(self, rows):
+        """The same for some rows, in their order."""
+        return FileCaptions(self.files.take(rows), self.known[np.asarray(rows, "int64")])
+
+    def to_bytes(self):
+        """What a fingerprint is made from: sizes and modification times of the text files."""
+        names = [text_name(self.files.names[row]) for row in np.flatnonzero(self.known)]
+        columns = Files(self.files.root, names).stats()
+        return b"".join([self.known.tobytes(), *(column.tobytes() for column in columns)])
+
+
+def text_name(name):
+    """What the text file beside a picture is called."""
+    return os.path.splitext(name)[0] + ".txt"
+
+
+def _lines(text):
+    lines = (line.strip() for line in text.decode("utf-8-sig", "replace").split("\n"))
+    return tuple(line for line in lines if line)
 
 
 def _json_captions(text, shard):

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from keras_clip.data.captions import FileCaptions, text_name
 from keras_clip.data.pictures import Pictures
 from keras_clip.data.places import SUFFIXES, Files
 
@@ -11,12 +12,12 @@ _KINDS = ", ".join(sorted(SUFFIXES))
 
 
 def folder_files(folder):
-    """The pictures and the tar shards in a folder: two sorted lists of paths relative to it.
+    """The pictures, tar shards and text files in a folder: lists of paths relative to it, sorted.
 
     Every folder is entered once, by its own path rather than by a link, so that links that lead in
     circles end. Hidden files and folders are left out.
     """
-    pictures, shards, seen = [], [], set()
+    pictures, shards, texts, seen = [], [], [], set()
     pending = [""]  # a stack, with links at the bottom
     while pending:
         inside = pending.pop()
@@ -37,7 +38,9 @@ def folder_files(folder):
                     pictures.append(name)
                 elif suffix == ".tar":
                     shards.append(name)
-    return sorted(pictures), sorted(shards)
+                elif suffix == ".txt":
+                    texts.append(name)
+    return sorted(pictures), sorted(shards), sorted(texts)
 
 
 def no_pictures(folder):
@@ -46,12 +49,13 @@ def no_pictures(folder):
     return FileNotFoundError(f"{folder}: no picture in this directory; {looked}.")
 
 
-def folder_pictures(folder, names):
+def folder_pictures(folder, names, texts=()):
     """Pictures of a folder; each folder in it is a class where no picture lies outside of them.
 
     Args:
         folder: str.
         names: sorted list of their paths relative to it.
+        texts: paths of text files; one named as a picture holds its captions.
     """
     _check_text(folder, names)
     keys = [name.replace(os.sep, "/") for name in names] if os.sep != "/" else names
@@ -65,7 +69,10 @@ def folder_pictures(folder, names):
     )
     if (labels < 0).any():
         labels = classes = None
-    return Pictures(keys, Files(folder, names), labels, classes)
+    files, texts = Files(folder, names), set(texts)
+    known = np.fromiter((text_name(name) in texts for name in names), bool, len(names))
+    captions = FileCaptions(files, known) if known.any() else None
+    return Pictures(keys, files, labels, classes, captions)
 
 
 def _is_folder(entry):

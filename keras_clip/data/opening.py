@@ -20,7 +20,8 @@ def open_pictures(source, columns=None):
     Args:
         source: one of
             a folder: its pictures by their suffixes, and those of the folders in it, sorted. Keys
-                are paths relative to it; folders are classes where no picture lies outside of one.
+                are paths relative to it; folders are classes where no picture lies outside of one;
+                `NAME.txt` beside `NAME.jpg` holds its captions, a line each.
                 A folder without pictures but with .tar files holds shards;
             a .csv, .tsv or .parquet file with a row a picture, by paths relative to the file;
             a .tar shard, or a pattern of them: `shards/*.tar`, `shards/{0000..0009}.tar`;
@@ -41,9 +42,9 @@ def open_pictures(source, columns=None):
         return _listed([os.fspath(place) for place in source])
     path = os.fspath(source)
     if os.path.isdir(path):
-        pictures, shards = folder_files(path)
+        pictures, shards, texts = folder_files(path)
         if pictures:
-            return folder_pictures(path, pictures)
+            return folder_pictures(path, pictures, texts)
         if shards:
             return shard_pictures([os.path.join(path, shard) for shard in shards])
         raise no_pictures(path)
@@ -68,7 +69,7 @@ def _listed(places):
     for place in places:
         # A picture that is missing shows when it is decoded; the suffix spares a look for each.
         if os.path.splitext(place)[1].lower() not in SUFFIXES and os.path.isdir(place):
-            found, _ = folder_files(place)
+            found, _, _ = folder_files(place)
             if not found:
                 raise no_pictures(place)
             paths += [os.path.join(place, name) for name in found]
