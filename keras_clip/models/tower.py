@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_clip.models import frozen
 from keras_clip.models.batching import batches, run_batch, track
 
 
@@ -22,6 +23,18 @@ class Tower(keras.Model):
         size = min(batch_size or 32, len(x))
         parts = track(batches(x, size), "Predicting", None if verbose == "auto" else bool(verbose))
         return np.concatenate([run_batch(self, part, size) for part in parts])
+
+    def get_config(self):
+        # Keras keeps `trainable` of the layers it knows, not of those inside of them.
+        return {**super().get_config(), **frozen.frozen_config(self)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        values = dict(config)
+        paths = values.pop(frozen.KEY, ())
+        model = super().from_config(values, custom_objects)
+        frozen.freeze_layers(model, paths)
+        return model
 
 
 def make_tower(inputs, outputs, name):
