@@ -93,16 +93,17 @@ def _pattern(path):
 
 def _check_sizes(model, split, devices):
     """Raise a ValueError that lists all that the model axis does not divide."""
-    sizes = {f"num_heads of {name}": heads for name, heads in _heads(model)}
+    sizes = [(heads, f"num_heads of {name}") for name, heads in _heads(model)]
     for weights in split.values():
         for weight, dimension in weights:
-            size = weight.shape[dimension]
-            sizes[f"dimension {dimension} of {weight.path} {weight.shape}"] = size
-    odd = [f"\n  {size}, {what}" for what, size in sizes.items() if size % devices]
+            what = f"dimension {dimension} of {weight.path} {weight.shape}"
+            sizes.append((weight.shape[dimension], what))
+    odd = [f"\n  {what}: {size}" for size, what in sizes if size % devices]
     if odd:
+        lines = "".join(dict.fromkeys(re.sub(r"block_\d+", "block_*", line) for line in odd))
         raise ValueError(
-            f"{devices} devices of the mesh's axis {MODEL_AXIS!r} cannot share equally:"
-            f"{''.join(odd)}\nGive the axis a size that divides {math.gcd(*sizes.values())}."
+            f"{devices} devices of the mesh's axis {MODEL_AXIS!r} cannot share equally:{lines}\n"
+            f"Give the axis a size that divides {math.gcd(*(size for size, _ in sizes))}."
         )
 
 
