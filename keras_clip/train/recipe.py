@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from keras_clip.train.recipe_reading import read_table
@@ -20,7 +20,8 @@ from keras_clip.train.recipe_sections import (
 _NAMED = (("model", "start"), ("model", "tokenizer"), ("loss", "teacher"), ("evaluate", "prompts"))
 _PATHS = (("data", "source"), ("evaluate", "source"))
 # What a run that goes on may change: none of it changes what a step computes.
-_FREE = ("run", "evaluate", "data.workers", "data.chunk_size", "data.max_broken", "model.remat")
+_FREE = ("run", "evaluate", "data.chunk_size", "data.threads")
+_FREE += ("data.workers", "data.max_broken", "model.remat", "model.save_dtype")
 _BOUND = ("run.seed",)
 
 
@@ -29,15 +30,15 @@ class Recipe:
     """All that a training run depends on.
 
     Args:
-        model, data, loss, optimizer, run: the tables of the same names.
+        model, data, optimizer, run, loss: the tables of the same names.
         evaluate: tuple of EvaluateSection.
     """
 
     model: ModelSection
     data: DataSection
+    optimizer: OptimizerSection
     run: RunSection
-    optimizer: OptimizerSection = OptimizerSection()
-    loss: LossSection = LossSection()
+    loss: LossSection = field(default_factory=LossSection)
     evaluate: tuple[EvaluateSection, ...] = ()
 
     def __post_init__(self):
@@ -46,7 +47,7 @@ class Recipe:
         if twice:
             raise ValueError(f"two of [[evaluate]] are called {twice[0]!r}: give each a `name`.")
         best = self.run.best
-        if best and best.partition(".")[0] not in names:
+        if best and best.partition("/")[0] not in names:
             raise ValueError(f"run.best is {best!r}, but [[evaluate]] has {names}.")
 
     @classmethod
@@ -108,7 +109,7 @@ class Recipe:
         return [
             f"{key}: {_shown(mine.get(key))}, {_shown(others.get(key))} in the other"
             for key in sorted({*mine, *others})
-            if mine.get(key) != others.get(key) and (_is_bound(key))
+            if mine.get(key) != others.get(key) and _is_bound(key)
         ]
 
 

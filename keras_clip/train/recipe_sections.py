@@ -94,9 +94,13 @@ class DataSection:
         chunk_size: pairs computed at a time, which bounds memory and changes no gradient; None:
             all.
         shuffle: whether each epoch has an order of its own.
-        captions: of a picture with several: `random` takes one a time, `all` takes all.
-        max_broken: largest share of pictures that cannot be read before the run stops.
+        captions: of a picture with several, `random` takes one at a time, `first` the first, a
+            number so many of them.
+        groups: pairs that are no negatives of each other: of one class (`labels`), or with one
+            picture (`pictures`); None: none.
+        threads: that decode; None: one a core.
         workers: processes that read ahead; 0: none.
+        max_broken: largest share of pairs that cannot be read, beyond which the run stops.
         augmentation: as of `keras_clip.preprocessing.Augmentation`; None: pictures as in use.
     """
 
@@ -105,9 +109,11 @@ class DataSection:
     batch_size: int = 256
     chunk_size: int | None = None
     shuffle: bool = True
-    captions: Literal["random", "all"] = "random"
-    max_broken: float = 0.01
+    captions: Literal["random", "first"] | int = "random"
+    groups: Literal["labels", "pictures"] | None = None
+    threads: int | None = None
     workers: int = 0
+    max_broken: float = 0.01
     augmentation: Augmentation | None = None
 
     def __post_init__(self):
@@ -116,7 +122,7 @@ class DataSection:
                 f"batch_size is at least 2, not {self.batch_size}: the other pairs of a batch are "
                 "what a pair is told from."
             )
-        _positive(self, "chunk_size")
+        _positive(self, "chunk_size", "threads")
 
 
 @dataclass(frozen=True)
@@ -124,16 +130,16 @@ class LossSection:
     """`[loss]`: as of `keras_clip.train.ContrastiveLoss`.
 
     Args:
-        label_smoothing: 0 to 1.
-        match_duplicates: whether equal captions of a batch are no negatives of each other.
-        teacher: a preset whose similarities are learnt too (distillation); None: none.
-        distillation_weight: of the teacher's part, 0 to 1.
+        label_smoothing: from 0 to below 1.
+        match_duplicates: whether equal captions, and equal pictures, of a batch are no negatives.
+        teacher: a preset whose logits are learnt too (distillation); None: none.
+        distillation_weight: what the teacher's part is multiplied with.
     """
 
     label_smoothing: float = 0.0
     match_duplicates: bool = False
     teacher: str | None = None
-    distillation_weight: float = 0.5
+    distillation_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -141,22 +147,22 @@ class OptimizerSection:
     """`[optimizer]`: as of `keras_clip.train.adamw`.
 
     Args:
-        learning_rate: at its peak; None: by the model's size.
-        warmup_steps: steps in which it rises; None: a share of the run.
+        learning_rate: the largest, at the end of the warm-up.
+        warmup_steps: steps in which it rises; None: a tenth of the run, at most 2000.
         weight_decay, beta_1, beta_2, epsilon: of AdamW.
         layer_decay: factor from each block to the one below it; None: all learn alike.
-        clip_norm: largest norm of the gradients together; None: any.
+        clip_norm: largest norm of the gradients together; `inf`: any.
         ema_momentum: of the average of the weights that the run ends with; None: no average.
     """
 
-    learning_rate: float | None = None
+    learning_rate: float
     warmup_steps: int | None = None
     weight_decay: float = 0.2
     beta_1: float = 0.9
     beta_2: float = 0.98
     epsilon: float = 1e-6
     layer_decay: float | None = None
-    clip_norm: float | None = 1.0
+    clip_norm: float = 1.0
     ema_momentum: float | None = None
 
     def __post_init__(self):
@@ -175,7 +181,8 @@ class RunSection:
         checkpoint_every: steps between checkpoints.
         keep: checkpoints that stay.
         evaluate_every: steps between evaluations; they come at the end in any case.
-        best: `name.measure` of an evaluation, whose best weights the run ends with; None: the last.
+        best: `name/metric` of an evaluation, such as `zero_shot/top1`; the run ends with the
+            weights for which it was highest. None: the last.
         patience: evaluations without a better one that end the run; None: any number.
     """
 
