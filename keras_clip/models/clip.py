@@ -6,14 +6,8 @@ import numpy as np
 from keras_clip.layers import LogitScale, UnitNorm
 from keras_clip.models import embedding, zero_shot
 from keras_clip.models.config import CLIPConfig
-from keras_clip.models.contrastive import (
-    INPUTS,
-    check_batches,
-    check_inputs,
-    contrastive_loss,
-    kept_weights,
-    sigmoid_loss,
-)
+from keras_clip.models.contrastive_model import Contrastive
+from keras_clip.models.pair_checks import INPUTS, check_inputs
 from keras_clip.models.policy import policy_scope
 from keras_clip.models.preset_model import PresetModel, Tokenized
 from keras_clip.models.prompts import TEMPLATE, Prompts
@@ -21,7 +15,7 @@ from keras_clip.models.towers import TextTower, VisionTower
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class CLIP(PresetModel, Tokenized, keras.Model):
+class CLIP(PresetModel, Tokenized, Contrastive, keras.Model):
     """A CLIP model, built from its configuration.
 
     Inputs: `images` (n, H, W, 3) float, normalised, and `token_ids` (m, T) int32. The images of a
@@ -60,6 +54,7 @@ class CLIP(PresetModel, Tokenized, keras.Model):
             inputs = {"images": images, "token_ids": token_ids}
             with keras.RematScope(mode=None):  # its layers are rematerialised, not the whole
                 super().__init__(inputs, outputs, name=name, **kwargs)
+        self._accept_captions()
         self.config = config
         self._tokenizer = tokenizer
 
@@ -188,35 +183,6 @@ class CLIP(PresetModel, Tokenized, keras.Model):
         )
         logits = np.float32(self.scale) * images @ texts.T + np.float32(self.bias)
         return {"image_embeddings": images, "text_embeddings": texts, "logits": logits}
-
-    def fit(self, x=None, y=None, batch_size=None, **kwargs):
-        """Train with the contrastive loss on {"images", "token_ids"}; otherwise as Keras's `fit`.
-
-        Raises:
-            ValueError: no data, a missing input, or a batch of fewer than two pairs. The weights
-                are those of the last whole step.
-        """
-        check_batches(x, batch_size or 32)
-        with kept_weights(self):
-            return super().fit(x, y, batch_size=batch_size, **kwargs)
-
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
-        """Return the contrastive loss of {"images", "token_ids"}; otherwise as Keras's `evaluate`.
-
-        Raises:
-            ValueError: as `fit`.
-        """
-        check_batches(x, batch_size or 32)
-        with kept_weights(self):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Contrastive loss of a batch of pairs, in float32; `y` is not needed."""
-        loss_of = sigmoid_loss if self.config.is_sigmoid else contrastive_loss
-        loss = loss_of(y_pred["logits"])
-        for extra in self.losses:
-            loss = loss + keras.ops.cast(extra, "float32")
-        return loss
 
 
 def require_clip(model, name):

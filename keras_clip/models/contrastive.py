@@ -1,118 +1,95 @@
-"""The contrastive losses, and the checks that keep it from being silently meaningless."""
-
-from contextlib import contextmanager
+"""The contrastive losses."""
 
 import keras
 from keras import ops
 
-from keras_clip.models.batching import num_rows
 
-INPUTS = ("images", "token_ids")
-TOO_SMALL = (
-    "The contrastive loss needs batches of at least 2 image-text pairs, since the other pairs of "
-    "a batch are what a pair is told from: raise batch_size, or drop a last batch of 1."
-)
+@keras.saving.register_keras_serializable(package="keras_clip")
+class ContrastiveLoss:
+    """What a CLIP learns from a batch of pairs; of which kind, its configuration says.
 
+    A model with a bias (SigLIP) judges each pair by a sigmoid: the sum over texts, and mean over
+    images, of the binary cross entropies. Any other has the cross entropies of a softmax over the
+    texts of each image, and over the images of each text: the mean of both. In both, texts and
+    images that belong together (several captions of an image, pairs of one group) are positives;
+    the softmax's target is spread evenly over them. All is computed in float32.
 
-def contrastive_loss(logits):
-    """Symmetric cross entropy with the pairs on the diagonal: (n, n) -> scalar float32.
-
-    Raises:
-        ValueError: fewer than two pairs, or unequal numbers of images and texts.
-
-    Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), figure 3.
-    """
-    logits = _check_pairs(ops.cast(logits, "float32"))
-    labels = ops.arange(ops.shape(logits)[0])
-    by_image = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    by_text = ops.sparse_categorical_crossentropy(labels, ops.transpose(logits), from_logits=True)
-    return (ops.mean(by_image) + ops.mean(by_text)) / 2
-
-
-def sigmoid_loss(logits):
-    """Sum over texts, mean over images, of each pair's binary cross entropy: (n, n) -> scalar.
+    Args:
+        label_smoothing: float in [0, 1). The share of a softmax's target that is spread over all,
+            as in torch's `cross_entropy`; 0 for a sigmoid.
+        match_duplicates: bool. Whether equal captions, and equal images, of a batch make their
+            pairs positives of each other; 64-bit fingerprints of them are compared.
+        teacher: CLIP or None. Its logits of the same batch, at its own scale, are a second target,
+            in both directions. It is not trained and not saved with the trained model.
+        distillation_weight: float. What the cross entropy to the teacher's target is multiplied
+            with.
 
     Raises:
-        ValueError: as `contrastive_loss`.
+        ValueError: a number is out of its range.
 
-    Reference: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343), section 3.2.
+    Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), figure 3; "Sigmoid Loss
+    for Language Image Pre-Training" (arXiv 2303.15343), section 3.2; "Unified Contrastive Learning
+    in Image-Text-Label Space" (arXiv 2204.03610), equations 3 and 4; mlfoundations/open_clip
+    `open_clip/loss.py`, `DistillClipLoss`.
     """
-    logits = _check_pairs(ops.cast(logits, "float32"))
-    signs = 2 * ops.eye(ops.shape(logits)[0], dtype="float32") - 1
-    return -ops.mean(ops.sum(ops.log_sigmoid(signs * logits), axis=-1))
 
+    def __init__(
+        self, label_smoothing=0.0, match_duplicates=False, teacher=None, distillation_weight=1.0
+    ):
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing is at least 0 and below 1, not {label_smoothing}.")
+        if distillation_weight < 0:
+            raise ValueError(f"distillation_weight is at least 0, not {distillation_weight}.")
+        self.label_smoothing = label_smoothing
+        self.match_duplicates = match_duplicates
+        self.teacher = teacher
+        self.distillation_weight = distillation_weight
 
-def _check_pairs(logits):
-    images, texts = logits.shape
-    if images is not None and texts is not None:
-        if images != texts:
-            raise ValueError(
-                f"A batch holds {images} images but {texts} texts, which are no pairs."
-            )
-        if images < 2:
-            raise ValueError(TOO_SMALL)
-    elif keras.backend.backend() == "tensorflow":
-        # This graph does not know its batch size, so it checks while it runs.
-        import tensorflow as tf
+    def softmax(self, logits, positives=None, teacher_logits=None):
+        """Loss of a batch: logits (n, m) -> scalar.
 
-        with tf.control_dependencies(
-            [tf.debugging.assert_greater(tf.shape(logits)[0], 1, TOO_SMALL)]
-        ):
-            logits = tf.identity(logits)
-    return logits
+        Args:
+            logits: (n, m) float32, images by texts.
+            positives: (n, m) bool, at least one in each row and column; None: the diagonal.
+            teacher_logits: (n, m) or None.
+        """
+        both = (logits, positives, teacher_logits)
+        turned = (None if x is None else ops.transpose(x) for x in both)
+        return (self._one_way(*both) + self._one_way(*turned)) / 2
 
+    def _one_way(self, logits, positives, teacher_logits):
+        likelihoods = ops.log_softmax(logits, axis=-1)
+        if positives is None:
+            loss = -ops.diagonal(likelihoods)
+        else:
+            chosen = ops.sum(ops.where(positives, likelihoods, 0.0), axis=-1)
+            loss = -chosen / ops.sum(ops.cast(positives, "float32"), axis=-1)
+        if self.label_smoothing:
+            evenly = -ops.mean(likelihoods, axis=-1)
+            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * evenly
+        if teacher_logits is not None:
+            soft = ops.softmax(teacher_logits, axis=-1)
+            loss = loss - self.distillation_weight * ops.sum(soft * likelihoods, axis=-1)
+        return ops.mean(loss)
 
-def check_batches(x, batch_size):
-    """Raise beforehand what can be foreseen: no data, or arrays that leave a batch of 1.
+    def sigmoid(self, logits, positives, teacher_logits=None):
+        """Loss of each image: logits (c, m) -> (c,); arguments as in `softmax`."""
+        yes, no = ops.log_sigmoid(logits), ops.log_sigmoid(-logits)
+        loss = ops.where(positives, yes, no)
+        if teacher_logits is not None:
+            soft = ops.sigmoid(teacher_logits)
+            loss = loss + self.distillation_weight * (soft * yes + (1 - soft) * no)
+        return -ops.sum(loss, axis=-1)
 
-    Raises:
-        ValueError: a missing input, or see `contrastive_loss`.
-    """
-    if x is None:
-        raise ValueError('This needs data: {"images": ..., "token_ids": ...}, or a dataset of it.')
-    if isinstance(x, dict):
-        check_inputs(x)
-        images, texts = num_rows(x["images"]), len(x["token_ids"])
-        if images != texts:
-            raise ValueError(f"There are {images} images but {texts} texts: training needs pairs.")
-        if min(images, batch_size) < 2 or images % batch_size == 1:
-            raise ValueError(TOO_SMALL)
+    def get_config(self):
+        """Return the arguments; a teacher is only named, since its weights are not saved."""
+        return {
+            "label_smoothing": self.label_smoothing,
+            "match_duplicates": self.match_duplicates,
+            "teacher": getattr(self.teacher, "name", self.teacher),
+            "distillation_weight": self.distillation_weight,
+        }
 
-
-def check_inputs(x):
-    """Raise a ValueError where a dictionary of arrays lacks an input."""
-    missing = [key for key in INPUTS if key not in x]
-    if missing:
-        raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
-
-
-def _state(model):
-    """All that changes while a model trains: weights, the optimizer's variables, metrics."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return model.variables
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
-    return [*model.variables, *optimizer.variables, *model.metrics_variables]
-
-
-@contextmanager
-def kept_weights(model):
-    """Leave a model with its weights when training stops with an error.
-
-    While it trains, Keras on JAX takes the arrays out of the variables, and an error would leave
-    them empty. Holding the old arrays costs no memory, since each step donates them.
-    """
-    jax = keras.backend.backend() == "jax"
-    held = [(variable, variable.value) for variable in _state(model)] if jax else []
-    try:
-        yield
-    except BaseException as error:
-        if jax:
-            model.jax_state_sync()
-            for variable, value in held:
-                if variable._value is None and not value.is_deleted():
-                    variable.assign(value)
-        if TOO_SMALL in str(error) and not isinstance(error, ValueError):
-            raise ValueError(TOO_SMALL) from None
-        raise
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
