@@ -67,6 +67,22 @@ def test_links_in_circles_end_and_no_folder_is_taken_twice(classes):
     assert open_pictures(classes).keys[-1] == "linked/e.png"
 
 
+def test_text_files_beside_pictures_are_their_captions(classes):
+    assert open_pictures(classes).captions is None  # notes.txt is nobody's
+    (classes / "dog" / "b.txt").write_bytes("\ufeffa dog\r\n\n zwei Hunde \n".encode())
+    (classes / "cat" / "a.txt").write_text("")
+    pictures = open_pictures(classes)
+    assert [one.captions for one in pictures] == [(), (), ("a dog", "zwei Hunde")]
+    assert pictures.labels.tolist() == [0, 0, 1] and pictures.select([2])[0] == pictures[2]
+    assert pickle.loads(pickle.dumps(pictures))[2] == pictures[2]
+    known = pictures.fingerprint
+    (classes / "dog" / "b.txt").write_text("another")
+    assert open_pictures(classes).fingerprint != known
+    os.remove(classes / "dog" / "b.txt")
+    with pytest.raises(FileNotFoundError):
+        pictures[2]
+
+
 def test_a_list_keeps_its_order_and_takes_folders_apart(classes, tmp_path):
     lone = str(picture(tmp_path / "z.png"))
     pictures = open_pictures([lone, classes / "cat"])

@@ -49,7 +49,8 @@ def table_pictures(path, columns=None):
         elif has_label and not labels.is_label_of(row, label):
             raise ValueError(f"{where}: the picture {image!r} came with another label before.")
         if caption:
-            captions.add(row, caption if isinstance(caption, list) else [str(caption)])
+            some = caption if isinstance(caption, list) else [caption]
+            captions.add(row, [str(text) for text in some if text is not None])
     if not keys:
         raise ValueError(f"{path}: the table has no row.")
     found, names = labels.build() if has_label else (None, None)
