@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_clip.train.conditional import choose
 from keras_clip.train.gradients import dense, is_finite
 from keras_clip.train.layer_decay import rate_multipliers
 from keras_clip.train.schedule import warm_up_and_cosine
@@ -84,40 +85,23 @@ class AdamW(keras.optimizers.AdamW):
         if not (self.skip_nonfinite and self.built and grads):
             super().apply(grads, trainable_variables)
             return
-        skipped = self._is_skipped(grads)
-        if keras.backend.backend() == "jax":
-            self._apply_and_undo(skipped, grads, trainable_variables)
-        else:
-            take = super().apply
-            ops.cond(skipped, self._skip, lambda: take(grads, trainable_variables))
+        apply = super().apply
+        state = [*self._trainable_variables, *self.variables]
+        choose(self._is_taken(grads), lambda: apply(grads, trainable_variables), self._skip, state)
 
-    def _is_skipped(self, grads):
+    def _is_taken(self, grads):
         tensors = [grad for grad in grads if grad is not None]
         if not self.gradient_accumulation_steps:
-            return ops.logical_not(is_finite(tensors))
+            return is_finite(tensors)
         sums = [ops.convert_to_tensor(v) for v in self._accumulated_gradients if v is not None]
         last = ops.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
-        return ops.logical_and(last, ops.logical_not(is_finite(tensors + sums)))
+        return ops.logical_or(ops.logical_not(last), is_finite(tensors + sums))
 
     def _skip(self):
         if self.gradient_accumulation_steps:
             self._backend_reset_gradient_accumulators()
         self._iterations.assign_add(1)
         self.skipped_steps.assign_add(1)
-
-    def _apply_and_undo(self, skipped, grads, trainable_variables):
-        # XLA fuses the choice between old and new into the update; the branches of a conditional
-        # would each hold all weights and moments.
-        moving = [self._iterations, self.skipped_steps]
-        if self.gradient_accumulation_steps:
-            moving += self._accumulated_gradients  # which a step sets to zero in any case
-        moving = {id(variable) for variable in moving}
-        kept = [v for v in [*self._trainable_variables, *self.variables] if id(v) not in moving]
-        before = [variable.value for variable in kept]
-        super().apply(grads, trainable_variables)
-        for variable, value in zip(kept, before, strict=True):
-            variable.assign(ops.where(skipped, value, variable.value))
-        self.skipped_steps.assign_add(ops.cast(skipped, self.skipped_steps.dtype))
 
     def _apply_weight_decay(self, variables):
         """Leave it to `update_step`, where a variable's own rate is known."""
