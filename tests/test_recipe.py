@@ -2,11 +2,16 @@
 
 import gzip
 import importlib
+import io
 import pathlib
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from keras_clip.data import open_pictures
+from keras_clip.train import Recipe
 
 RECIPE = pathlib.Path(__file__).resolve().parent.parent / "zoo" / "recipes" / "shapes"
 PRESET = RECIPE.parents[1] / "clip_resnet_tiny_shapes"
@@ -30,14 +35,57 @@ def test_rendering_is_the_same_for_a_seed(recipe):
     assert not np.array_equal(pictures, other)
 
 
-def test_a_batch_is_the_same_whoever_asks_for_it(recipe):
-    dataset = recipe("dataset").ShapesDataset(
-        lambda captions: np.array([len(c) for c in captions]), np.asarray, 8, 3, seed=1
-    )
-    first = dataset[2]
+def test_shards_hold_the_batches_in_their_order_to_the_last_pixel(recipe, tmp_path, monkeypatch):
+    pairs = recipe("pairs")
+    monkeypatch.setattr(pairs, "SHARD", 2)
+    pairs.write_training(tmp_path, steps=3, batch_size=6, workers=1)
+    pictures = open_pictures(tmp_path)
+    assert len(pictures) == 18 and len(list(tmp_path.glob("*.tar"))) == 2
+    decoded = np.stack([Image.open(io.BytesIO(picture.read())) for picture in pictures])
+    for number in range(3):
+        drawn, captions = recipe("dataset").draw_batch(6, (pairs.SEED, number))
+        rows = slice(6 * number, 6 * number + 6)
+        assert np.array_equal(decoded[rows], drawn)
+        assert [picture.captions for picture in pictures[rows]] == [(c,) for c in captions]
+    first = (tmp_path / "pairs_000.tar").read_bytes()
+    pairs.write_batches(tmp_path, 6, range(2))
+    assert (tmp_path / "pairs_000.tar").read_bytes() == first
+
+
+def test_validation_is_labelled_and_held_out(recipe, tmp_path):
+    pairs, scenes_of = recipe("pairs"), recipe("scenes")
+    pairs.write_validation(tmp_path)
+    unseen = open_pictures(tmp_path / "combinations")
+    combinations = scenes_of.COMBINATIONS
+    assert len(unseen.class_names) == len(combinations) == 120
+    assert {combinations[label] for label in unseen.labels} == set(scenes_of.HELD_OUT)
+    assert unseen.templates == list(recipe("evaluate").SHAPE_TEMPLATES)
+    handwriting = open_pictures(tmp_path / "digits")
+    assert np.bincount(handwriting.labels).tolist() == [recipe("digits").TEST_PER_DIGIT] * 10
+    captions = open_pictures(tmp_path / "captions")
+    assert all(recipe("grammar").reserved(caption) for p in captions for caption in p.captions)
+
+
+def test_facts_of_warm_up_are_the_same_for_a_batch_whoever_asks_for_it(recipe):
+    warm_up = recipe("warm_up")
+    dataset = warm_up.FactsDataset(warm_up.normalize, 8, 3, seed=1)
+    pixels, facts = dataset[2]
     dataset[0]
-    assert np.array_equal(first["images"], dataset[2]["images"])
-    assert len(dataset) == 3
+    again, repeated = dataset[2]
+    assert np.array_equal(pixels, again) and np.array_equal(facts, repeated)
+    assert pixels.shape == (8, 64, 64, 3) and len(dataset) == 3
+    assert facts.shape == (8, len(warm_up.FACTS)) and facts.any(axis=1).all()
+
+
+def test_the_recipe_is_the_command_s(recipe):
+    found, warm_up = Recipe.from_toml(RECIPE / "recipe.toml"), recipe("warm_up")
+    pairs = recipe("pairs")
+    assert found.data.batch_size == pairs.BATCH_SIZE and found.run.steps == pairs.STEPS
+    assert found.data.shuffle is False and found.run.seed == pairs.SEED == warm_up.SEED
+    assert pathlib.Path(found.data.source) == pairs.FOLDER / "pairs"
+    assert pathlib.Path(found.model.start) == pairs.FOLDER / "start"
+    kept = {one.name: pathlib.Path(one.source).name for one in found.evaluate}
+    assert kept == {name: name for name in ("combinations", "digits", "captions")}
 
 
 def test_held_out_combinations_are_in_no_scene_and_no_caption(recipe):
@@ -154,10 +202,19 @@ def test_a_shape_is_where_the_scene_says(recipe, shape):
 def bundled():
     """The bundled model, loaded once."""
     if not PRESET.is_dir():
-        pytest.skip("the bundled weights are not in this checkout: run zoo/recipes/shapes/train.py")
+        pytest.skip("the bundled weights are not in this checkout: see zoo/recipes/shapes/card.md")
     import keras_clip
 
     return keras_clip.from_preset(PRESET)
+
+
+def test_the_recipe_makes_the_bundled_model_s_kind(bundled, recipe):
+    warm_up = recipe("warm_up")
+    assert warm_up.configuration(bundled.tokenizer.vocabulary_size) == bundled.config
+    pictures, _ = recipe("dataset").draw_batch(4, (1, 1))
+    np.testing.assert_allclose(
+        warm_up.normalize(pictures), bundled.image_processor(list(pictures)), atol=1e-6
+    )
 
 
 def test_bundled_model_is_small(bundled):

@@ -1,11 +1,17 @@
 """Recipes: read strictly, resolved, written back, compared; none of it runs code."""
 
+import dataclasses
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import keras_clip
+from keras_clip.models.config import CLIPConfig, TextConfig, vision_config
 from keras_clip.train import Recipe
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "recipes"
 
 TEXT = """
 [model]
@@ -178,3 +184,20 @@ def test_only_what_changes_a_step_is_a_difference(recipe):
         "optimizer.layer_decay: nothing, 0.8 in the other",
         "run.seed: 0, 1 in the other",
     ]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_recipes_of_the_examples_are_read_and_name_presets_that_exist(path):
+    read = Recipe.from_toml(path)
+    assert read.model.start is None or read.model.start in keras_clip.list_presets()
+    if read.model.start is None:
+        vision, text = vision_config(read.model.vision), TextConfig.from_dict(read.model.text)
+        CLIPConfig(vision, text, **read.model.clip_fields)
+
+
+def test_the_guide_names_every_table_and_no_key_that_is_not():
+    guide = (EXAMPLES.parents[1] / "docs" / "train.md").read_text("utf-8")
+    for block in re.findall(r"^```toml\n(.*?)^```$", guide, re.M | re.S):
+        assert Recipe.from_dict(tomllib.loads(block))
+    for section in (field.name for field in dataclasses.fields(Recipe)):
+        assert f"[{section}]" in guide

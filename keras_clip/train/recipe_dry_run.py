@@ -8,7 +8,6 @@ import keras
 
 from keras_clip.train.checkpoint_restoring import latest
 from keras_clip.train.hosts import initialize
-from keras_clip.train.plan import plan
 from keras_clip.train.recipe_fitting import CHECKPOINTS
 from keras_clip.train.recipe_model import build_clip
 from keras_clip.train.recipe_parts import (
@@ -38,6 +37,8 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
     Raises:
         ValueError: as `run`.
     """
+    from keras_clip.train.plan import plan
+
     directory = Path(directory)
     hosts = initialize()
     check_directory(recipe, directory)

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,21 +26,22 @@ def build_clip(section, from_preset=None):
         ValueError: the recipe names a preset and `from_preset` is None, what it names is no CLIP or
             has no tokenizer, or fields make no configuration.
     """
-    with _remat_scope(section.remat):
-        clip = (_started if section.start else _fresh)(section, _loader(from_preset))
-    _ = clip.tokenizer  # raises where there is none
+    build = _started if section.start else _fresh
+    from_preset = from_preset or _no_presets
+    with _remat_scope(section.remat), _vocabulary(section.tokenizer, from_preset) as place:
+        clip = build(section, place, from_preset)
+    length, rows = clip.config.text.context_length, clip.tokenizer.context_length
+    if length != rows:
+        raise ValueError(f"The tokenizer makes rows of {rows} tokens, the model takes {length}.")
     clip.get_layer("vision").trainable = not section.lock_image
     clip.get_layer("text").trainable = not section.lock_text
     return clip
 
 
-def _loader(from_preset):
-    def refuse(name, **_):
-        raise ValueError(
-            f"The recipe names the preset {name!r}: give from_preset=keras_clip.from_preset."
-        )
-
-    return from_preset or refuse
+def _no_presets(name, **_):
+    raise ValueError(
+        f"The recipe names the preset {name!r}: give from_preset=keras_clip.from_preset."
+    )
 
 
 def _remat_scope(remat):
@@ -49,42 +50,36 @@ def _remat_scope(remat):
     return keras.RematScope(mode="list_of_layers", layer_names=_BLOCKS)
 
 
-def _started(section, from_preset):
-    changes = {**section.clip_fields}
-    changes |= {name: getattr(section, name) for name in ("vision", "text")}
-    changes = {name: value for name, value in changes.items() if value != {}}
-    tokenizer = section.tokenizer
-    if tokenizer and not _is_path(tokenizer):
-        tokenizer = from_preset(tokenizer, tower="text").tokenizer
+@contextmanager
+def _vocabulary(place, from_preset):
+    """The place of a tokenizer; that of a preset's own, which is read again for other rows."""
+    if not place or Path(place).is_absolute() or "://" in place:
+        yield place
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        from_preset(place, tower="text").tokenizer.save(folder)
+        yield folder
+
+
+def _started(section, tokenizer, from_preset):
+    changes = {**section.clip_fields, "vision": section.vision, "text": section.text}
     model = from_preset(
         section.start, load_weights=section.load_weights, dtype=section.dtype,
-        tokenizer=tokenizer, **changes,
+        tokenizer=tokenizer, **{name: value for name, value in changes.items() if value != {}},
     )  # fmt: skip
     return require_clip(model, section.start)
 
 
-def _fresh(section, from_preset):
+def _fresh(section, tokenizer, from_preset):
+    if not tokenizer or "://" in tokenizer:
+        raise ValueError(
+            "A model without `start` needs [model] tokenizer, the path of a vocabulary or a "
+            "preset whose own is taken."
+        )
     vision = vision_config(section.vision)
     text = TextConfig.from_dict({"vocabulary_size": sys.maxsize, **section.text})
-    tokenizer = _tokenizer(section.tokenizer, text, from_preset)
+    tokenizer = pick_tokenizer(text, tokenizer, [], Path)
     if "vocabulary_size" not in section.text:
         text = replace(text, vocabulary_size=tokenizer.vocabulary_size)
     config = CLIPConfig(vision, text, **section.clip_fields)
     return CLIP(config, tokenizer, dtype=section.dtype)
-
-
-def _tokenizer(place, text, from_preset):
-    if not place:
-        raise ValueError(
-            "The recipe has no tokenizer: give [model] tokenizer, the path of a vocabulary or a "
-            "preset whose own is taken."
-        )
-    if _is_path(place):
-        return pick_tokenizer(text, place, [], Path)
-    with tempfile.TemporaryDirectory() as folder:  # read again, for rows of this model's length
-        from_preset(place, tower="text").tokenizer.save(folder)
-        return pick_tokenizer(text, folder, [], Path)
-
-
-def _is_path(place):
-    return Path(place).is_absolute()

@@ -58,18 +58,23 @@ class FactsDataset(keras.utils.PyDataset):
         return self.normalize(pictures), np.stack([labels(scene) for scene in scenes])
 
 
-def build():
-    """The untrained model, its tokenizer included."""
-    tokenizer = CLIPTokenizer.from_file(vocabulary.PATH, context_length=CONTEXT_LENGTH)
+def configuration(vocabulary_size):
+    """What the model is, for so many tokens."""
     vision = ResNetConfig(
         stage_blocks=(1, 2, 2, 1), width=16, num_heads=8, projection_dim=128, image_size=64,
         image=ImageConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     )  # fmt: skip
     text = TextConfig(
-        vocabulary_size=tokenizer.vocabulary_size, context_length=CONTEXT_LENGTH, hidden_dim=128,
+        vocabulary_size=vocabulary_size, context_length=CONTEXT_LENGTH, hidden_dim=128,
         num_layers=2, num_heads=2, mlp_dim=512, activation="quick_gelu", projection_dim=128,
     )  # fmt: skip
-    return CLIP(CLIPConfig(vision, text), tokenizer)
+    return CLIPConfig(vision, text)
+
+
+def build():
+    """The untrained model, its tokenizer included."""
+    tokenizer = CLIPTokenizer.from_file(vocabulary.PATH, context_length=CONTEXT_LENGTH)
+    return CLIP(configuration(tokenizer.vocabulary_size), tokenizer)
 
 
 def normalize(pictures):
