@@ -6,17 +6,19 @@ from contextvars import ContextVar
 import keras
 from keras import ops
 
-from keras_clip.models.chunked import embed_chunks, map_chunks
+from keras_clip.models.chunked import map_chunks
 from keras_clip.models.contrastive import ContrastiveLoss
 from keras_clip.models.kept_weights import kept_weights
-from keras_clip.models.pair_checks import (
-    check_batches,
-    check_chunks,
-    check_counts,
-    check_loss,
-)
+from keras_clip.models.pair_checks import check_batches, check_counts, check_loss
+from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
 from keras_clip.models.replicas import gather_replicas, refuse_processes, replica_count
+from keras_clip.models.teacher import (
+    check_teacher,
+    fed_teacher,
+    feed_teacher,
+    teacher_embeddings,
+)
 
 # Whether a step of `fit` or `evaluate` is running; each replica of TensorFlow has its own thread.
 _IN_STEP = ContextVar("in_step", default=False)
@@ -50,6 +52,7 @@ class Contrastive:
         """
         loss = ContrastiveLoss() if loss is None else loss
         check_loss(loss, self.config)
+        check_teacher(loss.teacher, self)
         if chunk_size is not None and (type(chunk_size) is not int or chunk_size < 1):
             raise ValueError(f"chunk_size is a positive integer or None, not {chunk_size!r}.")
         super().compile(optimizer, **kwargs)
@@ -95,21 +98,31 @@ class Contrastive:
         with kept_weights(self):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
+    def make_train_function(self, force=False):
+        made = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not made:
+            self.train_function = feed_teacher(self.train_function, self.contrastive_loss.teacher)
+
+    def make_test_function(self, force=False):
+        made = self.test_function
+        super().make_test_function(force)
+        if self.test_function is not made:
+            self.test_function = feed_teacher(self.test_function, self.contrastive_loss.teacher)
+
     def train_step(self, *args):
-        with _step():
+        with _step(), fed_teacher(args) as args:
             return super().train_step(*args)
 
     def test_step(self, *args):
-        with _step():
+        with _step(), fed_teacher(args) as args:
             return super().test_step(*args)
 
     def call(self, inputs, training=None, mask=None):
         """As the graph; token ids (n, K, T) are n * K texts."""
-        if isinstance(inputs, dict) and len(getattr(inputs.get("token_ids"), "shape", ())) == 3:
-            shape = (-1, inputs["token_ids"].shape[-1])
-            inputs = {**inputs, "token_ids": ops.reshape(inputs["token_ids"], shape)}
-        if _IN_STEP.get() and self.chunk_size:
-            return _embed(self, inputs, self.chunk_size, bool(training))
+        inputs = flat_captions(inputs)
+        if _IN_STEP.get() and self.chunk_size:  # without logits, which may be too many to hold
+            return embed_pairs(self, inputs, self.chunk_size, bool(training))
         return super().call(inputs, training=training, mask=mask)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -132,54 +145,56 @@ def _step():
         _IN_STEP.reset(token)
 
 
-def _embed(clip, inputs, chunk_size, training):
-    """Embeddings of unit length, of images and texts, chunk by chunk."""
-    outputs = {}
-    for name, key, output in (
-        ("vision", "images", "image_embeddings"),
-        ("text", "token_ids", "text_embeddings"),
-    ):
-        tower = clip.get_layer(name)
-        check_chunks(tower, training)
-        rows = embed_chunks(tower, inputs[key], chunk_size, training)
-        outputs[output] = clip.get_layer(output)(rows)
-    return outputs
-
-
 def _loss_of(clip, x, y, outputs):
-    """Loss of the outputs of a batch, of all replicas."""
-    loss, scale = clip.contrastive_loss, clip.get_layer("logit_scale")
-    token_ids = x["token_ids"]
+    """Loss of the outputs of a batch; under `tf.distribute`, of the batches of all replicas."""
+    loss, token_ids, batch = clip.contrastive_loss, x["token_ids"], dict(outputs)
     captions = token_ids.shape[1] if len(token_ids.shape) == 3 else 1
-    images, texts = outputs["image_embeddings"], outputs["text_embeddings"]
-    images, texts = check_counts(images, texts, y, captions)
-    keys = pair_keys(x["images"], token_ids, y, loss.match_duplicates)
-    gathered = gather_replicas({"images": images, "texts": texts, "keys": keys})
-    images, texts, keys = (gathered[name] for name in ("images", "texts", "keys"))
+    logits = batch.pop("logits", None)
+    check_counts(batch, y, captions)
+    batch["keys"] = pair_keys(x["images"], token_ids, y, loss.match_duplicates)
+    if loss.teacher is not None:
+        batch["teacher"] = teacher_embeddings(loss.teacher, x, clip.chunk_size)
+    if replica_count() > 1:
+        batch, logits = gather_replicas(batch), None
+    keys = batch["keys"]
+    columns = key_columns(keys, ops.shape(batch["image_embeddings"])[0], captions)
+    if clip.config.is_sigmoid and clip.chunk_size:
+        return ops.mean(_sigmoid_rows(clip, batch, columns))
+    if logits is None:
+        logits = _logits(clip, batch)
+    soft = _logits(loss.teacher, batch["teacher"]) if loss.teacher is not None else None
     if clip.config.is_sigmoid:
-        keys = key_columns(keys, ops.shape(images)[0], captions)
-        size = clip.chunk_size
-        return ops.mean(_sigmoid_rows(loss, scale, images, texts, keys, size))
-    positives = None
-    if keys or captions > 1:
-        positives = belong(*key_columns(keys, ops.shape(images)[0], captions))
-    logits = scale(images, texts)
-    return loss.softmax(logits, positives)
+        return ops.mean(loss.sigmoid(logits, belong(*columns), soft))
+    return loss.softmax(logits, belong(*columns) if keys or captions > 1 else None, soft)
 
 
-def _sigmoid_rows(loss, scale, images, texts, keys, chunk_size):
-    """Loss of each image, without ever holding all the logits where there are chunks."""
-    of_images, of_texts = keys
-    if not chunk_size:
-        return loss.sigmoid(scale(images, texts), belong(of_images, of_texts))
+def _logits(clip, batch):
+    return clip.get_layer("logit_scale")(batch["image_embeddings"], batch["text_embeddings"])
+
+
+def _sigmoid_rows(clip, batch, columns):
+    """Loss of each image, some images at a time: all their logits are never held."""
+    loss, scale = clip.contrastive_loss, clip.get_layer("logit_scale")
+    of_images, of_texts = columns
 
     def rows_of(values, state, chunk):
         images, texts, *weights = values
-        some = ops.take(images, chunk["places"], axis=0)
+        some = {
+            "image_embeddings": ops.take(images, chunk["places"], axis=0),
+            "text_embeddings": texts,
+        }
         with keras.StatelessScope(list(zip(scale.weights, weights, strict=True))):
-            logits = scale(some, texts)
-        return loss.sigmoid(logits, belong(chunk["keys"], of_texts)), state
+            logits = _logits(clip, some)
+        soft = None
+        if loss.teacher is not None:
+            texts = batch["teacher"]["text_embeddings"]
+            known = {"image_embeddings": chunk["teacher"], "text_embeddings": texts}
+            soft = _logits(loss.teacher, known)
+        return loss.sigmoid(logits, belong(chunk["keys"], of_texts), soft), state
 
-    values = [images, texts, *(weight.value for weight in scale.weights)]
-    rows = {"places": ops.arange(ops.shape(images)[0]), "keys": of_images}
-    return map_chunks(rows_of, values, [], rows, chunk_size)[0]
+    images = batch["image_embeddings"]
+    rows = {"places": ops.arange(ops.shape(images)[0], dtype="int32"), "keys": of_images}
+    if loss.teacher is not None:
+        rows["teacher"] = batch["teacher"]["image_embeddings"]
+    values = [images, batch["text_embeddings"], *(weight.value for weight in scale.weights)]
+    return map_chunks(rows_of, values, [], rows, clip.chunk_size)[0]
