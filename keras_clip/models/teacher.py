@@ -75,7 +75,7 @@ def feed_teacher(function, teacher):
 def fed_teacher(step_arguments):
     """Take a teacher's variables out of what a step is called with; yields what remains."""
     *state, data = step_arguments
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or set(data) != {"batch", "teacher"}:
         yield step_arguments
         return
     token = _VALUES.set(data["teacher"])
