@@ -2,7 +2,7 @@
 
 from keras_clip.finetune.adapter_files import load_adapters, save_adapters
 from keras_clip.finetune.adapters import lora, merge_adapters
-from keras_clip.finetune.copies import copied
+from keras_clip.finetune.copies import adopt_tower, copied
 from keras_clip.finetune.flyp import flyp
 from keras_clip.finetune.freezing import full, lit, only_head, partial
 from keras_clip.finetune.interpolation import Sweep, interpolate, sweep
@@ -13,6 +13,7 @@ from keras_clip.finetune.tuning import tune
 __all__ = [
     "Settings",
     "Sweep",
+    "adopt_tower",
     "copied",
     "default_learning_rate",
     "flyp",

@@ -49,6 +49,33 @@ def plain_weights(model):
     return [value(weight) for weight in model.weights if id(weight) not in left_out]
 
 
+def adopt_tower(clip, classifier):
+    """Give the image tower of a CLIP the weights that a classifier made of it has: the same CLIP.
+
+    Args:
+        clip: CLIP; the classifier may share its layers or not.
+        classifier: a classifier of pixels on its image tower, without adapters. Layers that it does
+            not have, such as a projection behind its features, stay as they are.
+
+    Returns:
+        The CLIP.
+
+    Raises:
+        ValueError: it is no classifier on such a tower.
+    """
+    layers = {layer.name: layer for layer in classifier.layers if layer.weights}
+    shared = [one for one in clip.get_layer("vision").layers if one.name in layers]
+    for layer in shared:
+        theirs = layers[layer.name].weights
+        if [w.shape for w in layer.weights] != [w.shape for w in theirs]:
+            raise ValueError(f"{classifier.name!r} is not made of this CLIP: {layer.name} differs.")
+        for weight, other in zip(layer.weights, theirs, strict=True):
+            weight.assign(other)
+    if not any(layer.weights for layer in shared):
+        raise ValueError(f"{classifier.name!r} is not made of this CLIP: no layer is the same.")
+    return clip
+
+
 def check_alike(first, second):
     """Check that two models differ in their weights alone.
 

@@ -6,6 +6,7 @@ from keras_clip.finetune.freezing import freeze_batch_norms
 from keras_clip.finetune.settings import Settings, check_trainable
 from keras_clip.finetune.tuning import warn_of_failures
 from keras_clip.models.clip import require_clip
+from keras_clip.models.contrastive import ContrastiveLoss
 from keras_clip.models.prompts import TEMPLATE, Prompts
 
 
@@ -51,8 +52,12 @@ def flyp(clip, data, labels=None, templates=TEMPLATE, callbacks=None, verbose="a
     form = Prompted([clip.tokenizer(list(sentences)) for sentences in prompts.sentences])
     size = min(settings.batch_size, len(found))
     batches = ClassBatches(found, size, settings.seed, True, form, drop_last=True)
-    chunks = {} if settings.chunk_size is None else {"chunk_size": settings.chunk_size}
-    clip.compile(settings.make_optimizer(clip, len(batches) * settings.epochs), **chunks)
+    smoothing = settings.label_smoothing
+    clip.compile(
+        settings.make_optimizer(clip, len(batches) * settings.epochs),
+        ContrastiveLoss(label_smoothing=smoothing) if smoothing else None,
+        settings.chunk_size,
+    )
     clip.fit(batches, epochs=settings.epochs, callbacks=callbacks, verbose=verbose)
     warn_of_failures(found)
     return clip.zero_shot_classifier(prompts)

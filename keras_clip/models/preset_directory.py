@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_clip.convert.write import write_safetensors
+from keras_clip.models.frozen import walk
 from keras_clip.models.weights import named_weights
 from keras_clip.preprocessing.atomic_file import whole_directory
 from keras_clip.preprocessing.tokenizer_files import read_tokenizer
@@ -27,7 +28,11 @@ def save(model, directory, family, tokenizer=None, dtype=None):
 
     Returns:
         {name of a file: its bytes}.
+
+    Raises:
+        ValueError: the model has LoRA adapters.
     """
+    check_merged(model)
     with whole_directory(Path(directory)) as part:
         described = {**FORMAT, "family": family, "config": model.config.to_dict()}
         (part / "config.json").write_text(json.dumps(described, indent=2) + "\n")
@@ -39,6 +44,16 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         if tokenizer is not None:
             tokenizer.save(part)
         return {file.name: file.stat().st_size for file in sorted(part.iterdir())}
+
+
+def check_merged(model):
+    """Raise a ValueError where a layer has LoRA adapters, which no checkpoint holds."""
+    path = next((path for path, one in walk(model) if getattr(one, "lora_enabled", False)), None)
+    if path is not None:
+        raise ValueError(
+            f"{path} has LoRA adapters, which this would not keep: first "
+            "keras_clip.finetune.merge_adapters(model); save_adapters(model, path) keeps them alone."
+        )
 
 
 def _value(variable, dtype):

@@ -7,6 +7,7 @@ from keras_clip.plot.grids import search_grid
 from keras_clip.plot.matrices import similarity_matrix
 from keras_clip.plot.overlays import attention_map, attention_rollout, where
 from keras_clip.plot.saving import check_path, save
+from keras_clip.plot.trade_off import wise_ft
 
 __all__ = [
     "attention_map",
@@ -20,5 +21,6 @@ __all__ = [
     "search_grid",
     "similarity_matrix",
     "where",
+    "wise_ft",
     "zero_shot_bars",
 ]
