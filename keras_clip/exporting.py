@@ -46,7 +46,8 @@ FORMATS = {
 }
 # What training, later resizing or the user's own pictures need, not the numbers of the model.
 _FREE = {
-    *("dropout_rate", "stochastic_depth_rate", "layer_scale", "initial_scale", "max_scale"),
+    *("dropout_rate", "stochastic_depth_rate", "patch_dropout_rate", "layer_scale"),
+    *("initial_scale", "max_scale"),
     *("position_resize", "pad_token_id", "labels", "head_activation"),
     *("crop", "crop_fraction", "color"),
 }

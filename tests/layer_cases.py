@@ -76,6 +76,7 @@ CASES = {
     "patches_pair": _case(
         layers.PatchEmbedding, (4, 9, 3), hidden_dim=8, patch_size=(2, 3), use_bias=False
     ),
+    "patch_dropout": _case(layers.PatchDropout, TOKENS, rate=0.5, seed=1),
     "predictions": _case(layers.Predictions, (5,), activation="sigmoid", class_names=list("abcde")),
     "positions": _case(layers.PositionEmbedding, (10, 8)),
     "positions_grid": _case(
@@ -132,6 +133,8 @@ def every_layer(dense=False, dtype=None):
                 for i, (x, shape) in enumerate(zip(symbols, case.shapes, strict=True))
             ]
         outputs[name] = case.make(name=name, dtype=dtype)(*symbols)
+        if dense and case.kind is layers.PatchDropout:  # of fewer tokens in training
+            outputs[name] = keras.layers.GlobalAveragePooling1D()(outputs[name])
     return keras.Model(inputs, outputs)
 
 

@@ -80,6 +80,7 @@ VIT_CHANGES = {
 KEPT = {
     "vision.dropout_rate": 0.1,
     "vision.stochastic_depth_rate": 0.1,
+    "vision.patch_dropout_rate": 0.5,
     "vision.position_resize": "bicubic",
     "text.dropout_rate": 0.1,
     "initial_scale": 5.0,

@@ -11,6 +11,7 @@ from keras_clip.layers.logit_scale import LogitScale
 from keras_clip.layers.mean_token import MeanToken
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.naflex_position_embedding import NaFlexPositionEmbedding
+from keras_clip.layers.patch_dropout import PatchDropout
 from keras_clip.layers.patch_embedding import PatchEmbedding
 from keras_clip.layers.patch_mask import PatchMask
 from keras_clip.layers.pooling import EndOfTextPooling, TokenPooling
@@ -33,6 +34,7 @@ __all__ = [
     "LogitScale",
     "MeanToken",
     "NaFlexPositionEmbedding",
+    "PatchDropout",
     "PatchEmbedding",
     "PatchMask",
     "PositionEmbedding",

@@ -32,6 +32,7 @@ class ViTConfig(Config):
         layer_scale: initial gain of each residual branch, or None.
         dropout_rate, stochastic_depth_rate: regularisation in training; the depth rate grows
             linearly over the blocks up to this value.
+        patch_dropout_rate: part of the patches that is left out in training (FLIP).
         position_resize: how positions go to another grid (see `keras_clip.models.resize`).
         projection_dim: width of CLIP's shared space; None for a plain ViT.
         use_projection_bias: whether this projection has a bias.
@@ -63,6 +64,7 @@ class ViTConfig(Config):
     layer_scale: float | None = None
     dropout_rate: float = 0.0
     stochastic_depth_rate: float = 0.0
+    patch_dropout_rate: float = 0.0
     position_resize: str = "bicubic_antialias"
     projection_dim: int | None = None
     use_projection_bias: bool = False

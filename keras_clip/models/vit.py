@@ -6,6 +6,7 @@ from keras_clip.layers import (
     AttentionPooling,
     ClassToken,
     LayerNorm,
+    PatchDropout,
     PatchEmbedding,
     PositionEmbedding,
     RegisterTokens,
@@ -44,7 +45,7 @@ def vision_graph(config):
 
 
 def _add_positions(x, config):
-    """Put the prefix before the patches, add positions, insert registers."""
+    """Put the prefix before the patches, add positions, insert registers, drop patches."""
     prefix = config.num_prefix_tokens
     positions = PositionEmbedding(
         config.grid_size, config.num_position_tokens, name="position_embedding"
@@ -57,6 +58,9 @@ def _add_positions(x, config):
         x = positions(x)
     if config.num_register_tokens:
         x = RegisterTokens(config.num_register_tokens, prefix, name="register_tokens")(x)
+    if config.patch_dropout_rate:
+        kept = prefix + config.num_register_tokens
+        x = PatchDropout(config.patch_dropout_rate, kept, name="patch_dropout")(x)
     return LayerNorm(config.epsilon, name="norm_pre")(x) if config.use_norm_pre else x
 
 
