@@ -8,7 +8,7 @@ from tiny_models import tiny_clip, tiny_pairs
 
 import keras_clip
 from keras_clip.models.deferred_weights import deferred_weights
-from keras_clip.train import hosts
+from keras_clip.train import Checkpoints, hosts
 
 BATCH, STEPS = 8, 3
 WIDE = {"hidden_dim": 16, "num_heads": 4, "mlp_dim": 32}
@@ -49,24 +49,24 @@ class Losses(keras.callbacks.Callback):
         self.seen.append(logs["loss"])
 
 
-def train(clip, optimizer, index=0, count=1, **compiling):
-    """Three steps of `fit`; returns what they leave, by name."""
+def train(clip, optimizer, index=0, count=1, chunk_size=None, callbacks=()):
+    """Three steps of `fit`; returns the losses."""
     losses = Losses()
-    clip.compile(OPTIMIZERS[optimizer](), **compiling)
-    size = BATCH // count
-    clip.fit(share(index, count), batch_size=size, shuffle=False, verbose=0, callbacks=[losses])
-    weights = {f"{optimizer}_weight_{i}": w for i, w in enumerate(clip.get_weights())}
-    return {f"{optimizer}_losses": np.array(losses.seen), **weights}
+    clip.compile(OPTIMIZERS[optimizer](), chunk_size=chunk_size)
+    clip.fit(share(index, count), batch_size=BATCH // count, shuffle=False, verbose=0,
+             callbacks=[losses, *callbacks])  # fmt: skip
+    return np.array(losses.seen)
 
 
-def results(index=0, count=1, optimizers=OPTIMIZERS):
+def results(index=0, count=1, optimizers=OPTIMIZERS, **chunks):
     """Predictions, then losses and weights of each optimizer, then an evaluation."""
-    clip, found = build(), {}
-    found.update(clip.predict(tiny_pairs(BATCH), batch_size=4, verbose=0))
+    clip = build()
+    found = clip.predict(tiny_pairs(BATCH), batch_size=4, verbose=0)
     start = clip.get_weights()
-    for optimizer in optimizers:
+    for name in optimizers:
         clip.set_weights(start)
-        found.update(train(clip, optimizer, index, count))
+        found[f"{name}_losses"] = train(clip, name, index, count, chunks.get(name))
+        found.update({f"{name}_weight_{i}": w for i, w in enumerate(clip.get_weights())})
     loss = clip.evaluate(share(index, count), batch_size=BATCH // count, verbose=0)
     return {**found, "evaluated": np.array(loss)}, clip
 
@@ -81,6 +81,26 @@ def two_processes(folder):
         clip.save_to_preset(f"{folder}/preset")
 
 
+def share_weights(shape):
+    """Let Keras lay weights out on a mesh of this shape, as a user does; returns the layouts."""
+    mesh = keras.distribution.DeviceMesh(shape, ("data", "model"))
+    layouts = keras_clip.layout_map(build(), mesh)
+    distribution = keras.distribution.ModelParallel(
+        layout_map=layouts, batch_dim_name="data", auto_shard_dataset=False
+    )
+    keras.distribution.set_distribution(distribution)
+    return layouts
+
+
+def two_processes_share_weights(folder):
+    """Model and data parallelism: each weight is in two parts, which both processes have."""
+    index, count = hosts.initialize()
+    share_weights((2, 2))
+    clip = build()
+    losses = train(clip, "adamw", index, count, callbacks=[Checkpoints(folder, every=STEPS)])
+    np.savez(f"{folder}/{index}.npz", adamw_losses=losses)
+
+
 def shards(variable):
     """Bytes of a variable on each device."""
     return [shard.data.nbytes for shard in variable.value.addressable_shards]
@@ -88,11 +108,8 @@ def shards(variable):
 
 def eight_devices(folder):
     """Model parallelism: 4 devices share the weights, twice over."""
-    mesh = keras.distribution.DeviceMesh((2, 4), ("data", "model"))
-    layouts = keras_clip.layout_map(build(), mesh)
-    distribution = keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="data")
-    keras.distribution.set_distribution(distribution)
-    found, clip = results()
+    layouts = share_weights((2, 4))
+    found, clip = results(sgd=4)
     for weight in clip.weights:
         part = 1 if layouts[weight.path] is None else 4
         assert shards(weight) == 8 * [weight.value.nbytes // part], weight.path
@@ -104,4 +121,5 @@ def eight_devices(folder):
 
 
 if __name__ == "__main__":
-    {"two_processes": two_processes, "eight_devices": eight_devices}[sys.argv[1]](sys.argv[2])
+    modes = (two_processes, two_processes_share_weights, eight_devices)
+    {mode.__name__: mode for mode in modes}[sys.argv[1]](sys.argv[2])

@@ -1,5 +1,6 @@
 """Several devices and several processes give the numbers of one device."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_clip
-from keras_clip.train import hosts
+from keras_clip.train import hosts, restore
 
 TESTS = os.path.dirname(__file__)
 
@@ -50,27 +51,34 @@ def is_free(port):
     return True
 
 
+def finish(processes):
+    """Wait for processes; none outlives this, and each must have succeeded."""
+    with contextlib.ExitStack() as stack:
+        for process in processes:
+            stack.enter_context(process)  # waits, once it is killed
+            stack.callback(process.kill)
+        for process in processes:
+            errors = process.communicate(timeout=400)[1]
+            assert not process.returncode, errors
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """{"one", "process 0", "process 1", "eight"}: what each run found, and the folder."""
+def one():
+    """What one device finds."""
     if keras.backend.backend() != "jax":
         pytest.skip("Keras distributes on JAX only")
     import distributed_training
 
-    folder = tmp_path_factory.mktemp("runs")
-    processes = [start("two_processes", folder, 2, **variables) for variables in coordinator()]
-    try:
-        processes.append(start("eight_devices", folder, 8))
-        found = {"one": distributed_training.results()[0]}
-        for process in processes:
-            errors = process.communicate(timeout=400)[1]
-            assert not process.returncode, errors
-    finally:
-        for process in processes:
-            process.kill()
-    for name, file in (("process 0", "0"), ("process 1", "1"), ("eight", "8")):
-        found[name] = dict(np.load(folder / f"{file}.npz"))
-    return found, folder
+    return distributed_training.results()[0]
+
+
+@pytest.fixture(scope="module")
+def several(one, tmp_path_factory):
+    """What each process of several finds, by file, and their folder."""
+    folder = tmp_path_factory.mktemp("several")
+    starts = [start("two_processes", folder, 2, **variables) for variables in coordinator()]
+    finish([*starts, start("eight_devices", folder, 8)])
+    return {path.name: dict(np.load(path)) for path in folder.glob("*.npz")}, folder
 
 
 def compare(run, reference):
@@ -78,38 +86,51 @@ def compare(run, reference):
         np.testing.assert_allclose(values, reference[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["process 0", "process 1"])
-def test_two_processes_train_as_one_device(runs, name):
-    found, _ = runs
-    assert set(found[name]) == {key for key in found["one"] if not key.startswith("adamw")}
-    compare({k: v for k, v in found[name].items() if k != "evaluated"}, found["one"])
+@pytest.mark.parametrize("process", ["0.npz", "1.npz"])
+def test_two_processes_train_as_one_device(one, several, process):
+    found, _ = several
+    assert set(found[process]) == {name for name in one if not name.startswith("adamw")}
+    compare({k: v for k, v in found[process].items() if k != "evaluated"}, one)
 
 
-def test_negatives_are_those_of_all_processes(runs):
-    found, _ = runs
-    logits = found["process 0"]["logits"].astype("float64")  # of the first batch
+def test_negatives_are_those_of_all_processes(several):
+    found, _ = several
+    logits = found["0.npz"]["logits"].astype("float64")  # of the first batch
 
     def loss(x):
         return sum(np.log(np.exp(y).sum(1)) - np.diag(y) for y in (x, x.T)).mean() / 2
 
     everyone, own = loss(logits), (loss(logits[:4, :4]) + loss(logits[4:, 4:])) / 2
     assert abs(everyone - own) > 0.1
-    assert found["process 1"]["sgd_losses"][0] == pytest.approx(everyone, abs=1e-5)
+    assert found["1.npz"]["sgd_losses"][0] == pytest.approx(everyone, abs=1e-5)
 
 
-def test_eight_devices_share_the_weights_and_give_the_numbers_of_one(runs):
-    found, _ = runs
-    assert set(found["eight"]) == set(found["one"])
-    compare(found["eight"], found["one"])
+def test_eight_devices_share_the_weights_and_give_the_numbers_of_one(one, several):
+    found, _ = several
+    assert set(found["8.npz"]) == set(one)
+    compare(found["8.npz"], one)
 
 
 @pytest.mark.parametrize("name, optimizer", [("preset", "sgd"), ("sharded", "adamw")])
-def test_what_several_devices_saved_is_whole(runs, name, optimizer):
-    found, folder = runs
-    clip = keras_clip.from_preset(folder / name)
-    for i, weight in enumerate(clip.get_weights()):
-        expected = found["one"][f"{optimizer}_weight_{i}"]
-        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5)
+def test_what_several_devices_saved_is_whole(one, several, name, optimizer):
+    clip = keras_clip.from_preset(several[1] / name)
+    compare({f"{optimizer}_weight_{i}": w for i, w in enumerate(clip.get_weights())}, one)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_weights_that_processes_share_becomes_a_whole_model(one, tmp_path):
+    import distributed_training
+
+    finish([
+        start("two_processes_share_weights", tmp_path, 2, **variables)
+        for variables in coordinator()
+    ])  # fmt: skip
+    for process in ("0.npz", "1.npz"):
+        compare(np.load(tmp_path / process), one)
+    clip = distributed_training.build()
+    clip.compile(distributed_training.OPTIMIZERS["adamw"]())
+    assert restore(clip, tmp_path) == distributed_training.STEPS
+    compare({f"adamw_weight_{i}": w for i, w in enumerate(clip.get_weights())}, one)
 
 
 def test_one_process_is_alone(monkeypatch):
