@@ -94,7 +94,9 @@ def merge_adapters(model):
     for _, layer in adapted:
         name, merged = _weight_name(layer), merged_weight(layer)
         for factor in ("a", "b"):
-            delattr(layer, f"lora_{name}_{factor}")
+            # Not `del`, which makes Keras collect garbage each time.
+            layer._untrack_variable(getattr(layer, f"lora_{name}_{factor}"))
+            setattr(layer, f"lora_{name}_{factor}", None)
         layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
         _weight(layer).assign(merged)
     for _, layer in walk(model):

@@ -51,8 +51,8 @@ def check_merged(model):
     path = next((path for path, one in walk(model) if getattr(one, "lora_enabled", False)), None)
     if path is not None:
         raise ValueError(
-            f"{path} has LoRA adapters, which this would not keep: first "
-            "keras_clip.finetune.merge_adapters(model); save_adapters(model, path) keeps them alone."
+            f"{path} has LoRA adapters, which this would not keep: call "
+            "keras_clip.finetune.merge_adapters(model) first, or save_adapters for them alone."
         )
 
 
