@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_clip.preprocessing import Augmentation, ImageConfig, ImageProcessor, augmentation
+from keras_clip.preprocessing import (
+    Augmentation,
+    ImageConfig,
+    ImageError,
+    ImageProcessor,
+    augmentation,
+)
 
 SIZE = (14, 18)
 CONFIG = ImageConfig(SIZE)
@@ -57,14 +63,11 @@ def rng(*numbers):
     return np.random.default_rng(numbers or 0)
 
 
-FACTORS = (0.0, 0.37, 1.0, 1.8)
-
-
 @pytest.mark.parametrize("size", [(9, 7), (40, 40)])
 def test_colours_change_as_in_torchvision(functional, size):
     image = photo(*size)
     for name in ("brightness", "contrast", "saturation"):
-        for factor in FACTORS:
+        for factor in (0.0, 0.37, 1.0, 1.8):
             found = getattr(augmentation, name)(image, factor)
             expected = getattr(functional, f"adjust_{name}")(image, factor)
             np.testing.assert_array_equal(np.array(found), np.array(expected), name)
@@ -196,9 +199,36 @@ def test_a_model_that_lays_pictures_over_white_gets_them_so():
     assert (found == 255).all()
 
 
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
+def test_large_jpegs_are_decoded_smaller_where_asked_for(tmp_path):
+    path = str(tmp_path / "large.jpg")
+    photo(150, 201).save(path, quality=95)
+    opened = Image.open(path)
+    opened.draft(None, (18, 14))
+    assert opened.size == (26, 19)  # an eighth
+    expected = opened.crop((2, 1, 25, 18)).resize(SIZE[::-1], Image.Resampling.BICUBIC)
+    small = fixed((1, 2, 17, 23), scale=(1, 1), fast_decode=True)
+    with open(path, "rb") as file:
+        data = file.read()
+    for source in (path, data):
+        np.testing.assert_array_equal(small.pixels(source, CONFIG, rng()), np.array(expected))
+    # A crop of a quarter of the area needs twice the size; other pictures are as they were.
+    own, fast = Augmentation((0.25, 0.25)), Augmentation((0.25, 0.25), fast_decode=True)
+    large = [np.array(one.pixels(path, CONFIG, rng()), float) for one in (own, fast)]
+    another = own.pixels(path, CONFIG, rng(1))
+    assert 0 < abs(large[0] - large[1]).mean() < abs(large[0] - another).mean() / 4
+    for image in (path.replace("large.jpg", "x.png"), path.replace("large.jpg", "small.jpg")):
+        photo(40, 50).save(image)
+        found = [one.pixels(image, CONFIG, rng()) for one in (own, fast)]
+        np.testing.assert_array_equal(*found)
+    broken = {data[:900]: "The image bytes: damaged", b"no": "The image bytes: not a readable"}
+    broken[path + "x"] = r"large\.jpgx: cannot open the file"
+    for source, told in broken.items():
+        with pytest.raises(ImageError, match=told):
+            fast.pixels(source, CONFIG, rng())
+
+
+def test_values_out_of_range_are_told():
+    for values, told in (
         ({"scale": (0, 1)}, r"scale is .* not \(0\.0, 1\.0\)"),
         ({"scale": (0.5, 0.4)}, "scale is"),
         ({"scale": 0.5}, "scale must be 2 numbers, got 0.5"),
@@ -209,11 +239,9 @@ def test_a_model_that_lays_pictures_over_white_gets_them_so():
         ({"interpolation": "nearest"}, "interpolation is"),
         ({"flip_rate": 1.1}, "flip_rate is from 0 to 1, not 1.1"),
         ({"gray_rate": -1}, "gray_rate is from 0 to 1"),
-    ],
-)
-def test_values_out_of_range_are_told(values, told):
-    with pytest.raises(ValueError, match=told):
-        Augmentation(**values)
+    ):
+        with pytest.raises(ValueError, match=told):
+            Augmentation(**values)
 
 
 def test_settings_are_plain_values():
