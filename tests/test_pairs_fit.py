@@ -22,10 +22,13 @@ def clip():
     return model
 
 
-def test_fit_takes_the_batches(folder, clip):
-    pairs = Pairs(folder, clip, 8, AUGMENTATION)
-    fitted = clip.fit(pairs.batches(), steps_per_epoch=2, epochs=2, shuffle=False, verbose=0)
+def test_fit_takes_the_batches_in_their_order(folder, clip, monkeypatch):
+    pairs, seen = Pairs(folder, clip, 8, AUGMENTATION), []
+    monkeypatch.setattr(pairs, "_noted", lambda made: seen.append(made[0]) or made[1])
+    fitted = clip.fit(pairs.batches(5), steps_per_epoch=2, epochs=2, shuffle=False, verbose=0)
     assert np.isfinite(fitted.history["loss"]).all() and clip.optimizer.iterations == 4
+    # Keras looks at two beforehand; TensorFlow takes more than it uses.
+    assert seen[:6] == [5, 6, 5, 6, 7, 8]
     clip.fit(pairs.batches(4, 6), steps_per_epoch=2, shuffle=False, verbose=0)
     assert clip.optimizer.iterations == 6
 
