@@ -29,7 +29,8 @@ def embed_chunks(tower, rows, chunk_size, training):
             outputs = ops.cast(tower(chunk, training=training), "float32")
         return outputs, [scope.get_current_value(seed) for seed in seeds]
 
-    values, state = ([variable.value for variable in part] for part in (weights, seeds))
+    values = [weight.value for weight in weights]
+    state = [ops.copy(seed.value) for seed in seeds]  # torch assigns in place, before pass two
     embeddings, state = map_chunks(embed, values, state, rows, chunk_size)
     for seed, value in zip(seeds, state, strict=True):
         seed.assign(value)
@@ -94,9 +95,8 @@ def torch_chunks(function, values, state, rows, chunk_size):
     outputs = []
     for start in range(0, count, size):
         chunk = keras.tree.map_structure(lambda x, i=start: x[i : i + size], rows)
-        output, state = checkpoint(
-            function, values, state, chunk, use_reentrant=False, preserve_rng_state=False
-        )
+        # torch's own state is kept too, since Keras's dropout draws from it on torch.
+        output, state = checkpoint(function, values, state, chunk, use_reentrant=False)
         outputs.append(output)
     return ops.concatenate(outputs), state
 
