@@ -176,7 +176,6 @@ def test_pixels_are_normalised_as_open_clip_does_it():
     assert found.dtype == np.float32 and found.shape == (*SIZE, 3)
     expected = theirs(image).numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    # Whole pictures are what the model sees in use.
     np.testing.assert_array_equal(found, ImageProcessor(CONFIG)(image)[0])
 
 
