@@ -58,25 +58,35 @@ def train(clip, optimizer, index=0, count=1, chunk_size=None, callbacks=()):
     return np.array(losses.seen)
 
 
-def results(index=0, count=1, optimizers=OPTIMIZERS, **chunks):
-    """Predictions, then losses and weights of each optimizer, then an evaluation."""
-    clip = build()
-    found = clip.predict(tiny_pairs(BATCH), batch_size=4, verbose=0)
-    start = clip.get_weights()
-    for name in optimizers:
-        clip.set_weights(start)
-        found[f"{name}_losses"] = train(clip, name, index, count, chunks.get(name))
-        found.update({f"{name}_weight_{i}": w for i, w in enumerate(clip.get_weights())})
+def results(clip, optimizers, index=0, count=1, chunk_size=None):
+    """An evaluation, then losses and weights of each optimizer."""
+    clip.compile("sgd")
     loss = clip.evaluate(share(index, count), batch_size=BATCH // count, verbose=0)
-    return {**found, "evaluated": np.array(loss)}, clip
+    found, begun = {"evaluated": np.array(loss)}, clip.get_weights()
+    for name in optimizers:
+        clip.set_weights(begun)
+        found[f"{name}_losses"] = train(clip, name, index, count, chunk_size)
+        found.update({f"{name}_weight_{i}": w for i, w in enumerate(clip.get_weights())})
+    return found
+
+
+def predictions(clip):
+    """Outputs for the first batch."""
+    return clip.predict(tiny_pairs(BATCH), batch_size=4, verbose=0)
+
+
+def one_device():
+    """What all others are compared with."""
+    clip = build()
+    return {**predictions(clip), **results(clip, OPTIMIZERS)}
 
 
 def two_processes(folder):
     """Data parallelism: 2 processes of 2 devices each."""
     index, count = hosts.initialize()
     assert (count, len(keras.distribution.list_devices())) == (2, 4)
-    found, clip = results(index, count, ["sgd"])
-    np.savez(f"{folder}/{index}.npz", **found)
+    clip = build()
+    np.savez(f"{folder}/{index}.npz", **results(clip, ["sgd"], index, count))
     if index == 0:
         clip.save_to_preset(f"{folder}/preset")
 
@@ -106,20 +116,32 @@ def shards(variable):
     return [shard.data.nbytes for shard in variable.value.addressable_shards]
 
 
-def eight_devices(folder):
-    """Model parallelism: 4 devices share the weights, twice over."""
-    layouts = share_weights((2, 4))
-    found, clip = results(sgd=4)
+def check_shards(clip, layouts):
+    """Raise unless each of 8 devices has its part of the weights and of AdamW's averages."""
     for weight in clip.weights:
         part = 1 if layouts[weight.path] is None else 4
         assert shards(weight) == 8 * [weight.value.nbytes // part], weight.path
     # AdamW has two more numbers a weight, which lie where the weight does.
     slots = [v for v in clip.optimizer.variables if v.path.endswith(("_momentum", "_velocity"))]
     assert sorted(map(shards, slots)) == sorted(2 * list(map(shards, clip.trainable_weights)))
+
+
+def eight_devices(folder):
+    """Model parallelism: 4 devices share the weights, twice over."""
+    layouts = share_weights((2, 4))
+    clip = build()
+    found = {**predictions(clip), "adamw_losses": train(clip, "adamw")}
+    check_shards(clip, layouts)
+    found.update({f"adamw_weight_{i}": w for i, w in enumerate(clip.get_weights())})
     np.savez(f"{folder}/8.npz", **found)
     clip.save_to_preset(f"{folder}/sharded")
 
 
+def eight_devices_in_chunks(folder):
+    """The same, of a batch of 8 at most 4 pairs at a time."""
+    share_weights((2, 4))
+    np.savez(f"{folder}/chunks.npz", **results(build(), ["sgd"], chunk_size=4))
+
+
 if __name__ == "__main__":
-    modes = (two_processes, two_processes_share_weights, eight_devices)
-    {mode.__name__: mode for mode in modes}[sys.argv[1]](sys.argv[2])
+    globals()[sys.argv[1]](sys.argv[2])

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import distributed_training
 import keras
 import numpy as np
 import pytest
@@ -51,12 +52,14 @@ def is_free(port):
     return True
 
 
-def finish(processes):
-    """Wait for processes; none outlives this, and each must have succeeded."""
+@contextlib.contextmanager
+def finished(processes):
+    """Wait in the end for processes; none outlives this, and each must have succeeded."""
     with contextlib.ExitStack() as stack:
         for process in processes:
             stack.enter_context(process)  # waits, once it is killed
             stack.callback(process.kill)
+        yield
         for process in processes:
             errors = process.communicate(timeout=400)[1]
             assert not process.returncode, errors
@@ -67,17 +70,18 @@ def one():
     """What one device finds."""
     if keras.backend.backend() != "jax":
         pytest.skip("Keras distributes on JAX only")
-    import distributed_training
-
-    return distributed_training.results()[0]
+    return distributed_training.one_device()
 
 
 @pytest.fixture(scope="module")
-def several(one, tmp_path_factory):
+def several(request, tmp_path_factory):
     """What each process of several finds, by file, and their folder."""
+    if keras.backend.backend() != "jax":
+        pytest.skip("Keras distributes on JAX only")
     folder = tmp_path_factory.mktemp("several")
     starts = [start("two_processes", folder, 2, **variables) for variables in coordinator()]
-    finish([*starts, start("eight_devices", folder, 8)])
+    with finished([*starts, start("eight_devices", folder, 8)]):
+        request.getfixturevalue("one")  # meanwhile
     return {path.name: dict(np.load(path)) for path in folder.glob("*.npz")}, folder
 
 
@@ -87,15 +91,16 @@ def compare(run, reference):
 
 
 @pytest.mark.parametrize("process", ["0.npz", "1.npz"])
-def test_two_processes_train_as_one_device(one, several, process):
+def test_two_processes_train_as_one_device(several, one, process):
     found, _ = several
-    assert set(found[process]) == {name for name in one if not name.startswith("adamw")}
-    compare({k: v for k, v in found[process].items() if k != "evaluated"}, one)
+    names = {f"sgd_weight_{i}" for i in range(39)}
+    assert set(found[process]) == {"evaluated", "sgd_losses", *names}
+    compare(found[process], one)
 
 
-def test_negatives_are_those_of_all_processes(several):
+def test_negatives_are_those_of_all_processes(several, one):
     found, _ = several
-    logits = found["0.npz"]["logits"].astype("float64")  # of the first batch
+    logits = one["logits"].astype("float64")  # of the first batch
 
     def loss(x):
         return sum(np.log(np.exp(y).sum(1)) - np.diag(y) for y in (x, x.T)).mean() / 2
@@ -105,26 +110,33 @@ def test_negatives_are_those_of_all_processes(several):
     assert found["1.npz"]["sgd_losses"][0] == pytest.approx(everyone, abs=1e-5)
 
 
-def test_eight_devices_share_the_weights_and_give_the_numbers_of_one(one, several):
+def test_eight_devices_share_the_weights_and_give_the_numbers_of_one(several, one):
     found, _ = several
-    assert set(found["8.npz"]) == set(one)
+    names = {name for name in one if not name.startswith("sgd")}
+    assert set(found["8.npz"]) == names - {"evaluated"}
     compare(found["8.npz"], one)
 
 
 @pytest.mark.parametrize("name, optimizer", [("preset", "sgd"), ("sharded", "adamw")])
-def test_what_several_devices_saved_is_whole(one, several, name, optimizer):
+def test_what_several_devices_saved_is_whole(several, one, name, optimizer):
     clip = keras_clip.from_preset(several[1] / name)
     compare({f"{optimizer}_weight_{i}": w for i, w in enumerate(clip.get_weights())}, one)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_weights_that_processes_share_becomes_a_whole_model(one, tmp_path):
-    import distributed_training
+def test_chunks_of_shared_weights_give_the_numbers_of_one_device(one, tmp_path):
+    with finished([start("eight_devices_in_chunks", tmp_path, 8)]):
+        pass
+    found = np.load(tmp_path / "chunks.npz")
+    assert "sgd_losses" in found
+    compare(found, one)
 
-    finish([
-        start("two_processes_share_weights", tmp_path, 2, **variables)
-        for variables in coordinator()
-    ])  # fmt: skip
+
+@pytest.mark.slow
+def test_a_checkpoint_of_weights_that_processes_share_becomes_a_whole_model(one, tmp_path):
+    both = [start("two_processes_share_weights", tmp_path, 2, **more) for more in coordinator()]
+    with finished(both):
+        pass
     for process in ("0.npz", "1.npz"):
         compare(np.load(tmp_path / process), one)
     clip = distributed_training.build()
