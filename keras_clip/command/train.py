@@ -73,10 +73,10 @@ def _show_plan(result):
     console.print(escape(result["recipe"]), highlight=False)
     plan = result["plan"]
     table = terminal.table("would train", ">")
-    table.add_row("parameters", f"{plan.parameters:,}")
+    table.add_row("parameters", f"{plan['parameters']:,}")
     table.add_row("of them trained", f"{result['trained_parameters']:,}")
-    table.add_row("TFLOPs a step", f"{plan.flops / 1e12:,.3f}")
-    table.add_row("memory of a step, estimated", size(int(plan.memory)))
+    table.add_row("TFLOPs a step", f"{plan['flops'] / 1e12:,.3f}")
+    table.add_row("memory of a step, estimated", size(int(plan["memory"])))
     table.add_row("pairs", f"{result['pairs']:,}")
     table.add_row("steps", f"{result['steps']:,} ({result['batches_per_epoch']:,} an epoch)")
     if result["start"]:

@@ -50,7 +50,8 @@ def run(recipe, directory, from_preset=None, load_prompts=None, progress=True):
     """
     directory, begun = Path(directory), time.perf_counter()
     hosts = initialize()  # before anything is computed
-    check_directory(recipe, directory)
+    if is_first():  # before it writes into it
+        check_directory(recipe, directory)
     keras.utils.set_random_seed(recipe.run.seed)
     pictures = open_source(recipe.data)  # before minutes of loading
     measured = evaluations(recipe, load_prompts)
