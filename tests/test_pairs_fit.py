@@ -33,6 +33,13 @@ def test_fit_takes_the_batches_in_their_order(folder, clip, monkeypatch):
     assert clip.optimizer.iterations == 6
 
 
+@pytest.mark.slow
+def test_fit_takes_what_workers_read(folder, clip):
+    pairs, before = Pairs(folder, clip, 8, AUGMENTATION, workers=1), int(clip.optimizer.iterations)
+    clip.fit(pairs.batches(3, 6), steps_per_epoch=3, shuffle=False, verbose=0)
+    assert clip.optimizer.iterations == before + 3
+
+
 def test_fit_takes_any_dataset_of_such_batches(folder, clip, backend):
     pairs = Pairs(folder, clip, 8)
     batches, before = [pairs[0], pairs[1]], int(clip.optimizer.iterations)
