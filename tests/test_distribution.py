@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import defaultdict
 
 import distributed_training
 import keras
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 import keras_clip
+from keras_clip.command.arguments import build_parser
 from keras_clip.train import hosts, restore
 
 TESTS = os.path.dirname(__file__)
+VARIABLES = (hosts.COORDINATOR, hosts.NUM_PROCESSES, hosts.PROCESS_ID)
 
 
 def start(mode, folder, devices, **variables):
@@ -163,8 +166,7 @@ def test_one_process_is_alone(monkeypatch):
     ],
 )
 def test_variables_that_contradict_each_other(monkeypatch, coordinator, count, index, message):
-    names = (hosts.COORDINATOR, hosts.NUM_PROCESSES, hosts.PROCESS_ID)
-    for name, value in zip(names, (coordinator, count, index), strict=True):
+    for name, value in zip(VARIABLES, (coordinator, count, index), strict=True):
         if value is not None:
             monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
@@ -180,3 +182,24 @@ def test_other_backends_refuse_several_processes(backend, monkeypatch, variable,
     monkeypatch.setenv(variable, value)
     with pytest.raises(RuntimeError, match="on JAX only.*or start one process for " + backend):
         hosts.initialize()
+
+
+def test_launchers_say_what_is_read(repository):
+    yaml = pytest.importorskip("yaml")
+    text = (repository / "examples" / "kubernetes_train.yaml").read_text("utf-8")
+    service, job = yaml.safe_load_all(text)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    assert set(variables) == {"KERAS_BACKEND", *VARIABLES}
+    assert variables[hosts.NUM_PROCESSES] == str(job["spec"]["completions"])
+    first = f"{job['metadata']['name']}-0.{service['metadata']['name']}:"
+    assert variables[hosts.COORDINATOR].startswith(first)
+    assert pod["subdomain"] == service["metadata"]["name"]
+    slurm = repository / "examples" / "slurm_train.sh"
+    subprocess.run(["bash", "-n", slurm], check=True)
+    command = slurm.read_text("utf-8").splitlines()[-1].removeprefix("srun keras-clip ")
+    parser = build_parser(defaultdict(str))
+    for arguments in (container["command"][1:], command.replace('"', "").split()):
+        options = parser.parse_args(arguments)
+        assert options.recipe and options.output
