@@ -61,3 +61,14 @@ def test_towers_are_layers(clip):
     assert clip.get_layer("text").output.shape == (None, 6)
     assert isinstance(clip.config.vision, ViTConfig) and isinstance(clip.config.text, TextConfig)
     assert clip.image_processor(np.zeros((20, 20, 3), "uint8")).shape == (1, *IMAGE_SIZE, 3)
+
+
+def test_scale_and_bias_start_as_in_the_papers(clip):
+    softmax = CLIPConfig(clip.config.vision, clip.config.text)
+    assert (softmax.initial_scale, softmax.initial_bias) == (1 / 0.07, None)
+    sigmoid = CLIPConfig(clip.config.vision, clip.config.text, initial_bias=-10.0)
+    assert (sigmoid.initial_scale, sigmoid.initial_bias) == (10.0, -10.0)
+    assert CLIPConfig.from_dict(sigmoid.to_dict()) == sigmoid
+    built = CLIP(sigmoid)
+    assert (built.scale, built.bias) == (pytest.approx(10.0), -10.0)
+    assert CLIP(sigmoid.replace(initial_scale=5.0)).scale == pytest.approx(5.0)

@@ -10,7 +10,7 @@ class PatchDropout(keras.layers.Layer):
 
     All behind it then works on M = prefix + max(1, int((N - prefix) * (1 - rate))) tokens, in no
     order, without being scaled; at inference the layer does nothing. It stands behind the
-    positions. A mask is cut likewise.
+    positions.
 
     Args:
         rate: float in [0, 1). The part of the patches that is left out.
@@ -18,7 +18,8 @@ class PatchDropout(keras.layers.Layer):
         seed: int or None.
 
     Raises:
-        ValueError: while training: the number of tokens is not fixed, or no more than the prefix.
+        ValueError: while training: the number of tokens is not fixed, or no more than the prefix,
+            or there is a mask.
 
     Reference: "Scaling Language-Image Pre-training via Masking" (arXiv 2212.00794), section 3;
     mlfoundations/open_clip `transformer.py`, `PatchDropout`.
@@ -32,21 +33,15 @@ class PatchDropout(keras.layers.Layer):
         self.supports_masking = True
         if not 0 <= rate < 1:
             raise ValueError(f"rate is at least 0 and below 1, not {rate}.")
-        self._rows_of_mask = None
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, x, mask=None, training=None):
-        """Drop patches; a `mask` is (B, N), and its part for the tokens that stay goes on."""
         if not training or not self.rate:
             return x
-        rows = self._rows(x)
-        self._rows_of_mask = None if mask is None else rows
-        return ops.take_along_axis(x, rows[..., None], axis=1)
-
-    def compute_mask(self, inputs, mask=None):
-        """Cut a mask as the tokens were cut by the `call` just before: (B, N) -> (B, M)."""
-        rows, self._rows_of_mask = self._rows_of_mask, None
-        return mask if mask is None or rows is None else ops.take_along_axis(mask, rows, axis=1)
+        if mask is not None:
+            # A Functional model decides on its masks when it is built, not while it trains.
+            raise ValueError("PatchDropout cannot train on masked tokens: leave the mask out.")
+        return ops.take_along_axis(x, self._rows(x)[..., None], axis=1)
 
     def _rows(self, x):
         """Numbers of the tokens that stay: (B, M) int32."""

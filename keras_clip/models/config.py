@@ -23,15 +23,20 @@ class CLIPConfig(Config):
     Args:
         vision: ViTConfig, ResNetConfig or NaFlexConfig.
         text: TextConfig.
-        initial_scale: where the logit scale starts in training from scratch.
+        initial_scale: where the logit scale starts in training from scratch. None: 1 / 0.07 as in
+            CLIP, or 10 with an `initial_bias`, as in SigLIP.
         max_scale: what it is clamped to, or None.
         initial_bias: None: trained by softmax over a batch, as CLIP; a number: every pair is
-            judged alone, by a sigmoid of logits with a bias that starts here, as SigLIP.
+            judged alone, by a sigmoid of logits with a bias that starts here, as SigLIP, whose
+            paper has -10.
+
+    Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), section 2.5; "Sigmoid Loss
+    for Language Image Pre-Training" (arXiv 2303.15343), section 3.2.
     """
 
     vision: ViTConfig | ResNetConfig | NaFlexConfig
     text: TextConfig
-    initial_scale: float = 1 / 0.07
+    initial_scale: float | None = None
     max_scale: float | None = 100.0
     initial_bias: float | None = None
 
@@ -46,6 +51,8 @@ class CLIPConfig(Config):
         return TextConfig.from_dict(values) if name == "text" else vision_config(values)
 
     def __post_init__(self):
+        if self.initial_scale is None:
+            object.__setattr__(self, "initial_scale", 10.0 if self.is_sigmoid else 1 / 0.07)
         if self.vision.num_classes:
             raise ValueError("The image tower of a CLIP has no head: num_classes is 0.")
         if not self.vision.is_pooled:
