@@ -96,10 +96,6 @@ def read_manifest(path, check_files=True):
         if hashlib.sha256(text.encode()).hexdigest() != last:
             raise CheckpointError(f"{path / MANIFEST}: its checksum is wrong")
         manifest = json.loads(text)
-        if manifest["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path}: has format {manifest['format']}, this keras-clip reads {FORMAT}"
-            )
         for name, (size, digest) in manifest["files"].items() if check_files else ():
             if _sum_of(path / name) != [size, digest]:
                 raise CheckpointError(f"{path / name}: its size or checksum is wrong")

@@ -70,7 +70,7 @@ def _orbax():
 
 
 def read_state(path, variables, saved):
-    """Assign the stored values to variables, each in the sharding that it has here.
+    """Assign the values that are stored to variables, each in the sharding that it has here.
 
     Args:
         path: pathlib.Path of a checkpoint whose files were checked.
@@ -80,12 +80,13 @@ def read_state(path, variables, saved):
     Raises:
         CheckpointError: it has neither of the two formats.
     """
+    variables = {name: variable for name, variable in variables.items() if name in saved}
     if (path / FILE).exists():
         with open_checkpoint(path / FILE) as arrays:
             for name, variable in variables.items():
                 variable.assign(arrays[name].read())
     elif (path / FOLDER).exists():
-        targets = {name: _target(variables[name], saved[name][0]) for name in variables}
+        targets = {name: _target(value, saved[name][0]) for name, value in variables.items()}
         with _orbax().StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore((path / FOLDER).absolute(), targets)
         for name, variable in variables.items():

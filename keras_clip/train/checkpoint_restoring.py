@@ -5,6 +5,7 @@ import sys
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.train import checkpoint_files as files
 from keras_clip.train.checkpoint_formats import read_state
+from keras_clip.train.checkpoint_generators import remember_restored
 from keras_clip.train.checkpoint_processes import from_first, is_first
 from keras_clip.train.checkpoint_state import describe, differences, set_step, variables_of
 
@@ -15,10 +16,11 @@ def restore(model, directory):
     """Bring a compiled model to the newest whole checkpoint of a folder; return its step.
 
     Weights, optimizer, averages, loss scale and random states become those of the checkpoint, and
-    with them the place in the learning rate's schedule. `fit` on `pairs.batches(start=step)` then
-    goes on as if it had not been interrupted, to the last bit where the backend's own operations
-    are so on the same machine. Metrics start anew. A damaged checkpoint is named on stderr, the one
-    before is taken, and the damaged one gets another name (`damaged_step_...`).
+    with them the place in the learning rate's schedule. `fit` on `pairs.batches(start=step)`, with
+    `Checkpoints` among its callbacks, then goes on as if it had not been interrupted, to the last
+    bit where the backend's own operations are so on the same machine. Metrics start anew. A damaged
+    checkpoint is named on stderr, the one before is taken, and the damaged one gets another name
+    (`damaged_step_...`).
 
     Args:
         model: a compiled model of the same configuration, with an optimizer of the same class.
@@ -40,6 +42,11 @@ def restore(model, directory):
         raise CheckpointError(f"{directory}: none of its checkpoints is whole")
     path = files.path_of(directory, step)
     manifest = files.read_manifest(path, check_files=False)
+    if manifest["format"] != files.FORMAT:
+        raise CheckpointError(
+            f"{path}: has format {manifest['format']}, this keras-clip reads {files.FORMAT}; "
+            "nothing was loaded: use the keras-clip that wrote it"
+        )
     lines = differences(manifest, describe(model))
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
@@ -49,6 +56,7 @@ def restore(model, directory):
         )
     read_state(path, variables, manifest["variables"])
     set_step(model, step)
+    remember_restored(model.optimizer, step)
     if is_first():
         files.set_aside_after(directory, step)
     return step

@@ -5,17 +5,20 @@ import json
 import keras
 
 from keras_clip.models.weights import named_weights
+from keras_clip.train.checkpoint_generators import generators
 from keras_clip.version import __version__
 
 _SHOWN = 12
+_GENERATORS = "generators/"
 
 
 def variables_of(model):
     """Return {name: variable} of all that training changes: weights, random states, optimizer.
 
     Names are the same in every process that builds the model, and unique: `weights/...`,
-    `seeds/0` and `optimizer/...`; Keras's own paths repeat across the towers of a CLIP, and number
-    random states through the process. Metrics are left out: `fit` resets them each epoch.
+    `seeds/0`, `optimizer/...` and `generators/cpu`; Keras's own paths repeat across the towers of a
+    CLIP, and number random states through the process. Metrics are left out: `fit` resets them
+    each epoch.
 
     Args:
         model: a compiled model; its optimizer is built if it is not yet.
@@ -23,7 +26,7 @@ def variables_of(model):
     Raises:
         ValueError: the model is not compiled.
     """
-    optimizer = model.optimizer
+    optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         raise ValueError("the model has no optimizer: call model.compile(...) first")
     if not optimizer.built:
@@ -38,7 +41,7 @@ def variables_of(model):
         named[f"seeds/{number}"] = variable
     for variable in optimizer.variables:
         _add(named, f"optimizer/{variable.path.partition('/')[2] or variable.path}", variable)
-    return named
+    return named | {f"{_GENERATORS}{device}": state for device, state in generators().items()}
 
 
 def _add(named, name, variable):
@@ -100,7 +103,7 @@ def _optimizer_name(optimizer):
 def differences(saved, here):
     """Return lines that say in what two descriptions differ; none where one restores the other.
 
-    Versions and backends may differ, and whole numbers may have other widths.
+    Versions, backends and their devices may differ, and whole numbers may have other widths.
 
     Args:
         saved: what `describe` returned when the checkpoint was written.
@@ -117,7 +120,7 @@ def differences(saved, here):
             lines.append(f"{key} is {there.get(key)!r} there, {config.get(key)!r} here")
     for name in {**saved["variables"], **here["variables"]}:
         one, two = (_kind(side["variables"].get(name)) for side in (saved, here))
-        if one != two:
+        if one != two and not name.startswith(_GENERATORS):
             lines.append(f"{name} is {one} there, {two} here")
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
@@ -125,6 +128,8 @@ def differences(saved, here):
 
 
 def _flat(value, path="config"):
+    if isinstance(value, list):
+        value = dict(enumerate(value))
     if isinstance(value, dict):
         return {k: v for key in value for k, v in _flat(value[key], f"{path}.{key}").items()}
     return {path: value}

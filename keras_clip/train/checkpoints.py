@@ -10,6 +10,7 @@ import keras
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.train import checkpoint_files as files
 from keras_clip.train.checkpoint_formats import OrbaxWriter, SafetensorsWriter, is_sharded
+from keras_clip.train.checkpoint_generators import Held
 from keras_clip.train.checkpoint_processes import is_first
 from keras_clip.train.checkpoint_state import (
     describe,
@@ -78,6 +79,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Find the step the model is at, and remove what a killed run left half written."""
         self.step = self._saved = step_of(self.model)
+        self._generators = Held(self.model.optimizer, self.step)
         if is_first():
             self.directory.mkdir(parents=True, exist_ok=True)
             newest = max((step for step, _ in files.found(self.directory)), default=0)
@@ -92,11 +94,16 @@ class Checkpoints(keras.callbacks.Callback):
         """Batches are counted from here."""
         self._epoch_start = self.step
 
+    def on_train_batch_begin(self, batch, logs=None):
+        """Undo what was drawn since the last step, which a resumed run would not draw."""
+        self._generators.put()
+
     def on_train_batch_end(self, batch, logs=None):
         """Save where a multiple of `every` is reached."""
         # With several steps an execution, the last one of an epoch may be cut short.
         count = min(batch + 1, self.params.get("steps") or batch + 1)
         before, self.step = self.step, self._epoch_start + count
+        self._generators.take()
         if self.step // self.every != before // self.every:
             self.save()
 
