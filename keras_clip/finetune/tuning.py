@@ -82,7 +82,7 @@ def without_predictions(model):
         logits, activation = last.input, last.activation
         activation = getattr(activation, "__name__", activation)
     else:
-        logits, activation = model.output, None
+        logits, activation = model.outputs[0], None
         inside = getattr(getattr(last, "activation", None), "__name__", None)
         if inside in _PROBABILITIES:
             raise ValueError(
@@ -91,7 +91,8 @@ def without_predictions(model):
             )
     if len(logits.shape) != 2:
         raise ValueError(f"{model.name!r} gives {logits.shape}, and no logits of classes (B, K).")
-    return make_tower(model.input, logits, name=model.name), activation
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.input
+    return make_tower(inputs, logits, name=model.name), activation
 
 
 def num_batches(data):

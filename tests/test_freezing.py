@@ -1,0 +1,146 @@
+"""What trains after a recipe has frozen the rest, also when it is saved and read again."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny_models import tiny_clip, tiny_images, tiny_token_ids, tiny_vit
+
+from keras_clip import CLIP, CLIPConfig, TextConfig, finetune
+from keras_clip.models.config import ResNetConfig
+from keras_clip.models.frozen import freeze_layers, frozen_layers, walk
+
+TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 12}
+
+
+def training(model):
+    """Names of the layers, or of towers and theirs, whose weights train."""
+    return {
+        path
+        for path, layer in walk(model)
+        if not isinstance(layer, keras.Model) and path.count("/") <= isinstance(model, CLIP)
+        if layer.trainable_variables
+    }
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    """A CLIP with a ResNet, whose batch norms have statistics of their own."""
+    keras.utils.set_random_seed(0)
+    vision = ResNetConfig((1, 1, 1, 1), 4, num_heads=2, projection_dim=6, image_size=(32, 32))
+    text = TextConfig(**TEXT, vocabulary_size=603, context_length=16, projection_dim=6)
+    clip = CLIP(CLIPConfig(vision, text))
+    random = np.random.default_rng(0)
+    for _, layer in walk(clip):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(random.normal(0, 0.1, layer.moving_mean.shape))
+            layer.moving_variance.assign(random.uniform(0.5, 2, layer.moving_mean.shape))
+    return clip
+
+
+def test_partial_frees_the_end_of_each_tower():
+    vit = finetune.partial(tiny_vit(num_classes=3), 1)
+    assert training(vit) == {"block_1", "norm", "head"}
+    assert training(finetune.partial(vit, 0)) == {"norm", "head"}
+    assert training(finetune.partial(vit, 2)) == {"block_0", "block_1", "norm", "head"}
+    clip = finetune.partial(tiny_clip(), 0)
+    ends = {f"{tower}/{end}" for tower in ("vision", "text") for end in ("norm", "projection")}
+    assert training(clip) == {*ends, "logit_scale"}
+    with pytest.raises(ValueError, match="blocks is 0 to 2"):
+        finetune.partial(vit, 3)
+    with pytest.raises(ValueError, match="no layers block_0"):
+        finetune.partial(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
+
+
+def test_lit_frees_the_text_tower_and_the_scale():
+    clip = finetune.lit(tiny_clip())
+    assert not clip.get_layer("vision").trainable_variables
+    free = {weight.path for weight in clip.trainable_variables}
+    assert free == {w.path for w in clip.get_layer("text").weights} | {"logit_scale/log_scale"}
+    with pytest.raises(ValueError, match="no CLIP"):
+        finetune.lit(tiny_vit())
+
+
+def test_only_a_classifier_has_a_head():
+    with pytest.raises(ValueError, match="no layer `head`"):
+        finetune.only_head(tiny_vit())
+
+
+@pytest.mark.parametrize("recipe", ["full", "lit", "partial"])
+def test_batch_norms_keep_their_statistics_and_use_them(resnet, recipe):
+    options = {"blocks": 1} if recipe == "partial" else {}
+    clip = getattr(finetune, recipe)(finetune.copied(resnet), **options)
+    pixels = np.random.default_rng(1).normal(size=(4, 32, 32, 3)).astype("float32")
+    expected = ops.convert_to_numpy(resnet.encode_image(pixels))
+    vision = clip.get_layer("vision")
+    before = [ops.convert_to_numpy(weight) for weight in vision.weights]
+    found = ops.convert_to_numpy(vision(pixels, training=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    for weight, array in zip(vision.weights, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), array)
+    if recipe == "full":
+        moved = ops.convert_to_numpy(finetune.full(clip, batch_norm=True)(
+            {"images": pixels, "token_ids": tiny_token_ids(4)}, training=True
+        )["image_embeddings"])  # fmt: skip
+        assert np.abs(moved - found / np.linalg.norm(found, axis=1, keepdims=True)).max() > 0.01
+
+
+def test_what_is_frozen_stays_so_when_compiled_saved_and_copied(resnet, tmp_path):
+    cases = {
+        "clip": finetune.partial(finetune.copied(resnet), 1),
+        "lit": finetune.lit(finetune.copied(resnet)),
+        "vit": finetune.partial(tiny_vit(num_classes=2), 1),
+        "whole": tiny_vit(num_classes=2),
+    }
+    cases["whole"].trainable = False
+    for name, model in cases.items():
+        wanted = frozen_layers(model)
+        assert wanted
+        model.compile("sgd")
+        assert frozen_layers(model) == wanted
+        model.save(tmp_path / f"{name}.keras")
+        for again in (keras.saving.load_model(tmp_path / f"{name}.keras"), finetune.copied(model)):
+            assert frozen_layers(again) == wanted
+            assert len(again.trainable_variables) == len(model.trainable_variables)
+    vision = cases["clip"].get_layer("vision")
+    norms = [path for path, layer in walk(vision) if type(layer).__name__ == "BatchNormalization"]
+    assert len(norms) == 3 + 4 * 4 and not dict(walk(vision))[norms[-1]].trainable
+
+
+def test_a_classifier_remembers_batch_norms_inside_of_its_blocks(resnet, tmp_path):
+    from keras_clip.models.zero_shot import zero_shot_classifier
+
+    vectors = np.eye(2, 6, dtype="float32")
+    vision = finetune.copied(resnet).get_layer("vision")
+    model = finetune.full(zero_shot_classifier(vision, vectors, ["a", "b"], 10.0))
+    model.save(tmp_path / "c.keras")
+    loaded = keras.saving.load_model(tmp_path / "c.keras")
+    assert "stage_0_block_0/norm1" in frozen_layers(loaded) == frozen_layers(model)
+
+
+def test_layers_that_are_not_there_cannot_be_frozen():
+    with pytest.raises(ValueError, match=r"no layers \['block_7'\]"):
+        freeze_layers(tiny_vit(), ["block_7", "block_0"])
+
+
+def test_a_classifier_gives_its_tower_back_to_a_clip(resnet):
+    from keras_clip.models.zero_shot import zero_shot_classifier
+
+    vision = finetune.copied(resnet).get_layer("vision")
+    for weight in vision.weights:
+        weight.assign(weight + 0.01)
+    model = zero_shot_classifier(vision, np.eye(2, 6, dtype="float32"), ["a", "b"], 10.0)
+    clip = finetune.adopt_tower(finetune.copied(resnet), model)
+    for weight, other in zip(clip.get_layer("vision").weights, vision.weights, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), ops.convert_to_numpy(other))
+    with pytest.raises(ValueError, match="is not made of this CLIP"):
+        finetune.adopt_tower(clip, tiny_vit(num_classes=2))
+    with pytest.raises(ValueError, match="is not made of this CLIP"):
+        finetune.adopt_tower(tiny_clip(), tiny_vit(num_classes=2, mlp_dim=16))
+
+
+def test_images_of_a_frozen_classifier_are_predicted_as_before():
+    vit = tiny_vit(num_classes=2)
+    expected = vit.predict(tiny_images(2), verbose=0)
+    found = finetune.partial(vit, 1).predict(tiny_images(2), verbose=0)
+    np.testing.assert_array_equal(found, expected)
