@@ -22,7 +22,7 @@ OPTIMIZERS = {
 def build():
     """A CLIP that 4 devices can share, whose weights are random and always the same."""
     with deferred_weights():  # no time goes into drawing what is replaced
-        clip = tiny_clip(text=WIDE, **WIDE)
+        clip = tiny_clip(text={**WIDE, "vocabulary_size": 604}, **WIDE)
     random = np.random.default_rng(5)
     for weight in clip.weights:
         middle = weight.path.endswith(("gamma", "log_scale"))

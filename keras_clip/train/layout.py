@@ -6,18 +6,23 @@ import re
 import keras
 
 MODEL_AXIS = "model"
-# Dense layers split by their outputs, biases too; all others are split by their inputs, so that
-# what stands between two layer norms is summed over the devices once.
-_BY_OUTPUT = {"patch_embedding", "qkv", "query", "key", "value", "key_value", "fc1"}
+# Two layers in a row, the first split by its outputs and the second by its inputs, leave one sum
+# over the devices a branch.
+_BY_OUTPUT = {"qkv", "query", "key", "value", "key_value", "fc1"}
+_BY_INPUT = {"out", "fc2"}
+# Splitting these would split what stands between the blocks, to be gathered in each of them; they
+# are below 1 % of a model of real size.
+_WHOLE = {"position_embedding", "projection"}
 
 
 def layout_map(model, mesh):
-    """Lay the weights of a model out on a mesh: every kernel and every embedding is split.
+    """Lay the weights of a model out on a mesh: kernels and embeddings are split over devices.
 
     Queries, keys, values and the first layer of each perceptron are split by their outputs, with
-    their biases; what follows them, projections and heads by their inputs; convolutions by their
-    filters; embeddings of tokens and positions by their width. Gains, other biases, learned tokens
-    and the logit scale are on every device: nothing of more than 4 x the width of the model.
+    their biases, and what follows them by its inputs; convolutions by their filters; token
+    embeddings by tokens and heads by classes, where these can be shared equally; patch embeddings
+    by pixels, likewise. Gains, other biases, learned tokens, positions and the projections to the
+    shared space are on every device, each below 1 % of a model of real size.
 
     Keras lays a weight out when it is made, so the model is built again after this:
 
@@ -28,7 +33,7 @@ def layout_map(model, mesh):
         clip = keras_clip.from_preset(name)
 
     The layouts depend on what layers are called and not on how many blocks there are, so the model
-    given here may have one block a tower; one map serves a CLIP, its towers and its classifiers.
+    given here may have one block a tower, and the map of a CLIP serves its towers too.
 
     Args:
         model: CLIP, ViT, one tower, or a classifier made of them.
@@ -55,29 +60,46 @@ def layout_map(model, mesh):
             f"The mesh has the axes {tuple(mesh.axis_names)} and none called {MODEL_AXIS!r}, over "
             'which weights are split: keras.distribution.DeviceMesh((2, 4), ("data", "model")).'
         )
-    split = {}
+    devices, groups = mesh.shape[list(mesh.axis_names).index(MODEL_AXIS)], {}
     for weight in model.weights:
-        dimension = _split_dimension(weight)
-        if dimension is not None:
-            split.setdefault(_pattern(weight.path), []).append((weight, dimension))
-    _check_sizes(model, split, mesh.shape[list(mesh.axis_names).index(MODEL_AXIS)])
+        groups.setdefault(_pattern(weight.path), []).append(weight)
+    split = {pattern: _split_dimension(some, devices) for pattern, some in groups.items()}
+    split = {pattern: dimension for pattern, dimension in split.items() if dimension is not None}
+    _check_sizes(
+        model, [(w, split[pattern]) for pattern in split for w in groups[pattern]], devices
+    )
     layouts = keras.distribution.LayoutMap(mesh)
-    for pattern, ((weight, dimension), *_) in split.items():
-        axes = [None] * len(weight.shape)
+    for pattern, dimension in split.items():
+        axes = [None] * len(groups[pattern][0].shape)
         axes[dimension] = MODEL_AXIS
         layouts[pattern] = tuple(axes)
     return layouts
 
 
-def _split_dimension(weight):
-    """Which dimension of a weight is split, or None."""
+def _split_dimension(weights, devices):
+    """Which dimension of weights of one name is split: the first of `_dimensions` that can be."""
+    dimensions = _dimensions(weights[0])
+    for dimension in dimensions:
+        if dimension is None or all(w.shape[dimension] % devices == 0 for w in weights):
+            return dimension
+    return dimensions[0]
+
+
+def _dimensions(weight):
+    """Dimensions by which a weight is split, the best first; None: it is whole."""
     *_, owner, name = ("", *weight.path.split("/"))
-    owner, rank = _stem(owner), len(weight.shape)
-    if name == "embeddings" and rank == 2:
-        return 1
-    if name == "kernel" and rank >= 2:
-        return rank - 1 if owner in _BY_OUTPUT or rank > 2 else 0
-    return 0 if name == "bias" and owner in _BY_OUTPUT else None
+    owner, last = _stem(owner), len(weight.shape) - 1
+    if name == "bias" and owner in _BY_OUTPUT:
+        return (0,)
+    if name not in ("kernel", "embeddings") or last < 1 or owner in _WHOLE:
+        return (None,)
+    if owner in _BY_OUTPUT or owner in _BY_INPUT:
+        return (last if owner in _BY_OUTPUT else 0,)
+    if owner == "patch_embedding":  # by its filters, it would be as in _WHOLE
+        return (*range(last), None)
+    if last > 1:
+        return (last,)
+    return (0, 1) if name == "embeddings" else (1, 0)
 
 
 def _stem(name):
@@ -94,10 +116,9 @@ def _pattern(path):
 def _check_sizes(model, split, devices):
     """Raise a ValueError that lists all that the model axis does not divide."""
     sizes = [(heads, f"num_heads of {name}") for name, heads in _heads(model)]
-    for weights in split.values():
-        for weight, dimension in weights:
-            what = f"dimension {dimension} of {weight.path} {weight.shape}"
-            sizes.append((weight.shape[dimension], what))
+    for weight, dimension in split:
+        what = f"dimension {dimension} of {weight.path} {weight.shape}"
+        sizes.append((weight.shape[dimension], what))
     odd = [f"\n  {what}: {size}" for size, what in sizes if size % devices]
     if odd:
         lines = "".join(dict.fromkeys(re.sub(r"block_\d+", "block_*", line) for line in odd))
