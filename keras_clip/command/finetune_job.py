@@ -1,5 +1,6 @@
 """One fine-tuning of the command line: its data, where it starts, how it is measured."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -85,7 +86,7 @@ class Job:
             dim, classes = feature_model(self.model).output.shape[-1], len(self.prompts)
             return linear_classifier(self.model, np.zeros((dim, classes)), np.zeros(classes))
         names = self.prompts.names
-        plain = examples(self.train.source, self.processor, self.train.class_names)
+        plain = replace(self.train, augmentation=None)  # the failures are the same dictionary
         return recipes.linear_probe(self.model, plain, class_names=names, seed=self.options.seed)
 
     def prepared(self):
@@ -162,11 +163,13 @@ class Job:
 
 def _prompts(options, train):
     names = options.labels or train.class_names
-    if train.labels is not None and not names:
+    if train.labels is None:
+        raise ValueError(f"{options.train}: the pictures have no labels: one subfolder a class.")
+    if not names:
         raise ValueError(f"{options.train}: its classes are numbers: give their names, --labels.")
     if train.class_names and len(names) != len(train.class_names):
         raise ValueError(
             f"There are {len(names)} --labels for {len(train.class_names)} classes: "
             f"{', '.join(train.class_names[:5])}..."
         )
-    return Prompts.from_labels(list(names or ()), options.template or train.templates or TEMPLATE)
+    return Prompts.from_labels(list(names), options.template or train.templates or TEMPLATE)

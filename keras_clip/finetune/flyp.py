@@ -59,7 +59,7 @@ def flyp(clip, data, labels=None, templates=TEMPLATE, callbacks=None, verbose="a
         settings.chunk_size,
     )
     clip.fit(batches, epochs=settings.epochs, callbacks=callbacks, verbose=verbose)
-    warn_of_failures(found)
+    warn_of_failures(found, data)
     return clip.zero_shot_classifier(prompts)
 
 

@@ -38,7 +38,7 @@ def linear_probe(model, data, C=None, class_names=None, activation="softmax", se
     found = examples(data, model.image_processor, class_names)
     rows = evaluate.features(model, data)[:2] if found is None else _features(model, found)
     probe = evaluate.linear_probe(*rows, *rows, C=C, seed=seed)
-    warn_of_failures(found)
+    warn_of_failures(found, data)
     names = class_names or (found.class_names if found else None)
     return only_head(probe.classifier(model, names, activation))
 

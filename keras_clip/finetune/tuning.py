@@ -67,7 +67,7 @@ def tune(model, data, validation=None, callbacks=None, processor=None, verbose="
             batches, epochs=settings.epochs, steps_per_epoch=settings.steps_per_epoch,
             validation_data=tested, callbacks=callbacks, verbose=verbose,
         )  # fmt: skip
-    warn_of_failures(found)
+    warn_of_failures(found, data)
     return history
 
 
@@ -111,9 +111,9 @@ def num_batches(data):
     return count
 
 
-def warn_of_failures(found):
-    """Warn of pictures that could not be read, with their number and the first of them."""
-    if found is not None and found.failures:
+def warn_of_failures(found, data):
+    """Warn of pictures that could not be read, unless the caller gave, and so has, the Examples."""
+    if found is not None and found is not data and found.failures:
         key, reason = next(iter(found.failures.items()))
         warnings.warn(
             f"{len(found.failures)} of {len(found)} pictures could not be read and were left out; "
