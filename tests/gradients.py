@@ -12,7 +12,7 @@ class Keep(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, **kwargs)
 
     def update_step(self, gradient, variable, learning_rate):
-        self.assign(variable, keras.ops.zeros_like(variable))
+        self.assign(variable, keras.ops.zeros(variable.shape, variable.dtype))
         self.assign_add(variable, gradient)  # which TensorFlow can with a sparse one too
 
 

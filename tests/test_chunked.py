@@ -147,6 +147,8 @@ def test_a_locked_tower_and_a_teacher():
         found[size] = step(clip, pairs, **settings, chunk_size=size)
         for old, new in zip(before, clip.get_layer("vision").weights, strict=True):
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(new), old)
+        for name in [n for n in found[size][1] if n.startswith("vision/")]:
+            del found[size][1][name]
     assert_same(found[CHUNK], found[None])
 
 

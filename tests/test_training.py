@@ -196,6 +196,54 @@ def test_unequal_numbers(model):
     assert usable(model)
 
 
+def one_changed(name, place, value):
+    pairs = tiny_pairs(4)
+    pairs[name][place] = value
+    return pairs
+
+
+@pytest.mark.parametrize(
+    "pairs, message",
+    [
+        (one_changed("images", (2, 1, 1, 0), np.nan), "images: row 2 holds NaN"),
+        (one_changed("images", (3, 0, 0, 0), -np.inf), "images: row 3 holds NaN or an infinity"),
+        (one_changed("token_ids", (1, 5), 603), "row 1 holds the id 603.* 0 to 602"),
+        (one_changed("token_ids", (3, 0), -1), "row 3 holds the id -1"),
+        ({"images": tiny_images(4), "token_ids": tiny_token_ids(4)[:, 0]}, "token_ids are integ"),
+        ({"images": tiny_images(4), "token_ids": np.ones((4, 2, 2, 2), "int32")}, "are integers"),
+        ({"images": tiny_images(4), "token_ids": np.ones((4, 5))}, "are integers.*float64"),
+        ({"images": tiny_images(4), "token_ids": np.ones((4, 17), "int32")}, "takes 16 at most"),
+        ({"images": tiny_images(4), "token_ids": np.ones((4, 5), "int32")}, "4 captions are the"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_arrays_that_teach_nothing(model, pairs, message):
+    for run in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message):
+            run(pairs, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.arange(3), "y is one integer"),
+        (np.arange(8).reshape(4, 2), "y is one integer"),
+        (np.arange(4.0), "y is one integer.*float64"),
+        (np.ones(4, "int32"), "All pairs have the same y"),
+    ],
+)
+def test_groups_that_are_none(model, y, message):
+    with pytest.raises(ValueError, match=message):
+        model.fit(tiny_pairs(4), y, verbose=0)
+
+
+def test_weights_of_samples_are_refused(model):
+    with pytest.raises(ValueError, match="knows no sample_weight"):
+        model.fit(tiny_pairs(PAIRS), sample_weight=np.ones(PAIRS), verbose=0)
+    with pytest.raises(ValueError, match="knows no class_weight"):
+        model.fit(tiny_pairs(PAIRS), class_weight={0: 1.0}, verbose=0)
+
+
 def test_not_compiled():
     with pytest.raises(ValueError, match="compile"):
         tiny_clip().fit(tiny_pairs(4), verbose=0)

@@ -9,7 +9,7 @@ from keras import ops
 from keras_clip.models.chunked import map_chunks
 from keras_clip.models.contrastive import ContrastiveLoss
 from keras_clip.models.kept_weights import kept_weights
-from keras_clip.models.pair_checks import check_batches, check_counts, check_loss
+from keras_clip.models.pair_checks import check_batches, check_counts, check_loss, check_weights
 from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
 from keras_clip.models.replicas import gather_replicas, refuse_processes, replica_count
@@ -84,6 +84,7 @@ class Contrastive:
             ValueError: no data, data that is none or cannot teach anything, or a batch of fewer
                 than two pairs. The weights are those of the last whole step.
         """
+        check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
         with kept_weights(self):
             return super().fit(x, y, batch_size=batch_size, **kwargs)
@@ -94,6 +95,7 @@ class Contrastive:
         Raises:
             ValueError: as `fit`.
         """
+        check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
         with kept_weights(self):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
@@ -127,8 +129,7 @@ class Contrastive:
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Contrastive loss of a batch of pairs, in float32."""
-        if sample_weight is not None:
-            raise ValueError("A contrastive loss has no weights of samples: leave them out.")
+        check_weights({"sample_weight": sample_weight})
         refuse_processes()
         loss = _loss_of(self, x, y, y_pred)
         for extra in self.losses:

@@ -26,6 +26,13 @@ def check_loss(loss, config):
         )
 
 
+def check_weights(arguments):
+    """Raise a ValueError where some samples shall count more than others."""
+    for name in ("sample_weight", "class_weight"):
+        if arguments.get(name) is not None:
+            raise ValueError(f"A contrastive loss knows no {name}: leave it out.")
+
+
 def check_counts(batch, groups, captions):
     """Check the numbers of a batch's embeddings.
 
