@@ -125,6 +125,7 @@ def test_a_finished_run_has_nothing_to_do(run, trained, recipe, monkeypatch):
     assert json.loads(out)["finished_before"] is True
 
 
+@pytest.mark.slow  # two more fits to compile
 def test_ctrl_c_saves_and_the_same_command_ends_as_if_it_had_not_been(
     run, trained, recipe, tmp_path, monkeypatch
 ):

@@ -8,6 +8,7 @@ import keras
 
 from keras_clip.train.checkpoint_restoring import latest
 from keras_clip.train.hosts import initialize
+from keras_clip.train.plan import plan
 from keras_clip.train.recipe_fitting import CHECKPOINTS
 from keras_clip.train.recipe_model import build_clip
 from keras_clip.train.recipe_parts import (
@@ -37,8 +38,6 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
     Raises:
         ValueError: as `run`.
     """
-    from keras_clip.train.plan import plan
-
     directory = Path(directory)
     hosts = initialize()
     check_directory(recipe, directory)
@@ -52,6 +51,10 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
     found = latest(directory / CHECKPOINTS)
     start = found["step"] if found else 0
     trained = sum(math.prod(variable.shape) for variable in clip.trainable_variables)
+    planned = plan(
+        clip, recipe.data.batch_size, recipe.data.chunk_size,
+        ema=recipe.optimizer.ema_momentum is not None, rematerialized=recipe.model.remat,
+    )  # fmt: skip
     clock = _Clock()
     clip.fit(
         pairs.batches(0, _STEPS), steps_per_epoch=_STEPS, callbacks=[clock], verbose=0,
@@ -65,7 +68,7 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
         "steps": steps,
         "start": start,
         "evaluations": list(measured),
-        "plan": plan(clip, recipe.data.batch_size, recipe.data.chunk_size),
+        "plan": planned.to_dict(),
         "trained_parameters": trained,
         "losses": clock.losses,
         "first_step": first - begun,
