@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_clip.preprocessing.image_config import ImageConfig
 from keras_clip.preprocessing.image_files import ImageError
+from keras_clip.preprocessing.images import normalize
 
 _PIXEL = np.zeros((1, 1, 3), "uint8")
 
@@ -27,14 +28,10 @@ class Samples:
                 "The pictures of a NaFlex model keep their proportions: augmentation is None."
             )
 
-    @property
-    def captions_each(self):
-        """Captions a sample."""
-        return self.captions if isinstance(self.captions, int) else 1
-
     def empty(self, count):
         """Arrays for the pictures of `count` samples: {name: (count, ...)}."""
-        parts = _parts(self.processor([_PIXEL]))
+        parts = self.processor([_PIXEL])
+        parts = parts if isinstance(parts, dict) else {"images": parts}
         return {name: np.empty((count, *x.shape[1:]), x.dtype) for name, x in parts.items()}
 
     def fill(self, arrays, place, epoch, row):
@@ -47,17 +44,24 @@ class Samples:
         texts = self._chosen(self._captions(row), random)
         source = self.pictures.read(row)
         try:
-            if self.augmentation is None:
-                parts = {name: x[0] for name, x in _parts(self.processor([source])).items()}
-            else:
-                parts = {"images": self.augmentation(source, self.processor.config, random)}
+            self._put(arrays, place, source, random)
         except ImageError as error:
-            name = source if isinstance(source, str) else "The image"
-            reason = str(error).removeprefix(" bytes").removeprefix(f"{name}: ")
-            raise ImageError(reason) from error
-        for name, part in parts.items():
-            arrays[name][place] = part
+            name = source if isinstance(source, str) else "The image bytes"
+            raise ImageError(str(error).removeprefix(f"{name}: ")) from error
         return texts
+
+    def _put(self, arrays, place, source, random):
+        config = self.processor.config
+        if not isinstance(config, ImageConfig):
+            for name, parts in self.processor([source]).items():
+                arrays[name][place] = parts[0]
+            return
+        pixels = arrays["images"][place]  # normalised where they stay, which saves a copy
+        if self.augmentation is None:
+            pixels[:] = self.processor.pixels(source)
+        else:
+            pixels[:] = self.augmentation.pixels(source, config, random)
+        normalize(pixels, config)
 
     def _captions(self, row):
         try:
@@ -77,7 +81,3 @@ class Samples:
         # Where there are fewer than asked for, each comes as often as another, or once more.
         order = random.permutation(len(texts))
         return [texts[order[k % len(texts)]] for k in range(self.captions)]
-
-
-def _parts(images):
-    return images if isinstance(images, dict) else {"images": images}
