@@ -1,5 +1,6 @@
 """What decays, and how fast what depth learns."""
 
+import keras
 import numpy as np
 import pytest
 from tiny_models import ENCODER, tiny_clip, tiny_vit
@@ -10,6 +11,13 @@ from keras_clip.models.towers import VisionTower
 from keras_clip.train.layer_decay import rate_multipliers
 from keras_clip.train.optimizer import is_decayed
 from keras_clip.train.schedule import warm_up_and_cosine
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    """Models are made without weights, for their names and shapes alone."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
 
 
 def resnet():
