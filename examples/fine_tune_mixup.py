@@ -5,6 +5,7 @@ your own pictures, a folder with one subfolder a class: `--pictures photos/`.
 """
 
 import argparse
+import warnings
 
 import keras
 import numpy as np
@@ -45,6 +46,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=4)
     options = parser.parse_args(arguments)
 
+    warnings.filterwarnings("ignore", "Explicitly requested dtype int64")  # of MixUp, by JAX
     keras.utils.set_random_seed(0)
     pictures, classes = (
         folder_pictures(options.pictures) if options.pictures else drawn_pictures(160)

@@ -158,6 +158,7 @@ def test_mixed_pictures_have_mixed_labels(layer):
     assert np.any(np.concatenate(seen) % 1 > 0.01)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 def test_a_vit_trains_with_mixup_and_smoothing_by_its_own_fit():
     vit = tiny_vit(num_classes=3, stochastic_depth_rate=0.1)
     shares = np.eye(3, dtype="float32")[LABELS]

@@ -1,5 +1,7 @@
 """Batches of labelled pictures in another order each epoch, in the form that a loss takes."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -73,7 +75,10 @@ class OneHot:
         shares = np.eye(self.num_classes, dtype="float32")[labels]
         if self.layer is None:
             return pixels, shares
-        mixed = self.layer({"images": pixels, "labels": shares}, training=True)
+        with warnings.catch_warnings():
+            # Keras's MixUp asks for int64, which JAX has not, and does well without.
+            warnings.filterwarnings("ignore", "Explicitly requested dtype int64")
+            mixed = self.layer({"images": pixels, "labels": shares}, training=True)
         return tuple(keras.ops.convert_to_numpy(mixed[name]) for name in ("images", "labels"))
 
 
