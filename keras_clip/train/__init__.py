@@ -10,6 +10,7 @@ from keras_clip.train.measures import retrieval, zero_shot
 from keras_clip.train.not_a_number import StopOnNaN, TrainingDivergedError
 from keras_clip.train.optimizer import AdamW, adamw
 from keras_clip.train.pairs import Pairs
+from keras_clip.train.plan import Plan, plan
 from keras_clip.train.progress import Progress
 from keras_clip.train.recipe import Recipe
 from keras_clip.train.run import run
@@ -22,6 +23,7 @@ __all__ = [
     "ContrastiveLoss",
     "Evaluate",
     "Pairs",
+    "Plan",
     "Progress",
     "Recipe",
     "StepLog",
@@ -30,6 +32,7 @@ __all__ = [
     "ZeroShotDrift",
     "adamw",
     "latest",
+    "plan",
     "restore",
     "retrieval",
     "run",
