@@ -1,0 +1,125 @@
+"""A training step of a CLIP beside open_clip's on this machine: `python benchmarks/training.py`.
+
+Every library lives in a process of its own, with the same batch: random pictures, and captions of
+ordinary lengths in all of the 77 tokens on both sides, although what lies behind a caption changes
+nothing. A step is what either library's own training does: forward, its contrastive loss, backward,
+AdamW, the clamp of the logit scale, and reading the loss. Rounds go through all processes, in
+another order each time; ratios are medians over the rounds of theirs / ours within a round.
+
+With `--gpu`, on a machine that has one: B/32, B/16 and L/14 in bfloat16, and the share of the rate
+at which the backend multiplies large matrices.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+
+from speed import BACKENDS, HERE, Peer, measure, ratio
+from training_peers import configs, parser
+
+GPU = {"dtype": "bfloat16", "gemm": 8192}
+GPU_BATCHES = {"B/32": 512, "B/16": 192, "L/14": 64}
+
+
+class TrainingPeer(Peer):
+    """A process that takes training steps."""
+
+    def __init__(self, name, backend, options):
+        self.name = f"{name} ({backend})" if backend else name
+        wanted = ("model", "batch", "dtype", "patch_dropout", "gemm")
+        arguments = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in wanted]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "jax"}
+        if not options.gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        # So that several processes share one GPU.
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        arguments += ["--gpu"] if options.gpu else []
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "training_peers.py"), name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        self.jobs = self.process.stdout.readline().split()
+
+    def seconds(self, job):
+        """Run a job once and return its seconds."""
+        try:
+            return super().seconds(job)
+        except (ValueError, BrokenPipeError) as error:
+            raise SystemExit(
+                f"{self.name} ended during {job!r}: run training_peers.py alone to see why, or "
+                "leave it out with --only."
+            ) from error
+
+
+def start(options):
+    """Start the libraries that are asked for; one that cannot start is named and left out."""
+    wanted = [("keras_clip", backend) for backend in options.backends]
+    wanted += [("open_clip", None), ("open_clip_compiled", None)]
+    peers = []
+    for name, backend in wanted:
+        if options.only and name not in options.only:
+            continue
+        peer = TrainingPeer(name, backend, options)
+        print(f"{peer.name}: {'ready' if peer.jobs else 'not available'}", file=sys.stderr)
+        if peer.jobs:
+            peers.append(peer)
+    return peers
+
+
+def pair_flops(options):
+    """Return the operations of a pair's step: forward once, backward twice as many."""
+    from keras_clip.train.flops import forward_flops
+
+    return 3 * sum(forward_flops(config, training=True) for config in configs(options))
+
+
+def report(options):
+    """Time one model and print its table."""
+    peers, times = start(options), {}
+    measure(peers, ["step", "gemm"], options.rounds, times)
+    for peer in peers:
+        peer.close()
+    names = [name for name, job in times if job == "step"]
+    ours = [name for name in names if name.startswith("keras_clip")]
+    dropout = f", patch dropout {options.patch_dropout}" if options.patch_dropout else ""
+    print(
+        f"\n### ViT-{options.model} and its text tower, batch {options.batch}, {options.dtype}"
+        f"{dropout}: medians of {options.rounds}\n"
+    )
+    heads = ["", "s/step", "pairs/s", "share of GEMM", *(f"{name} is" for name in ours)]
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    for name in names:
+        seconds = statistics.median(times[name, "step"])
+        product = 2 * options.gemm**3 / statistics.median(times[name, "gemm"])
+        share = pair_flops(options) * options.batch / seconds / product
+        cells = [f"{ratio(times, (us, 'step'), (name, 'step')):.2f}x" for us in ours]
+        numbers = [f"{seconds:.3f}", f"{options.batch / seconds:.1f}", f"{share:.2f}"]
+        print("| " + " | ".join([name, *numbers, *cells]) + " |", flush=True)
+
+
+def main():
+    made = parser()
+    made.add_argument("-h", "--help", action="help")
+    made.add_argument("--rounds", type=int, default=7)
+    made.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    made.add_argument("--only", nargs="+", metavar="PEER", help="e.g. keras_clip open_clip")
+    options = made.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "jax")  # of this process, which only counts
+    if not options.gpu:
+        print(f"{os.cpu_count()} cores")
+        report(options)
+        return
+    for model, batch in GPU_BATCHES.items():
+        for key, value in {**GPU, "model": model, "batch": batch}.items():
+            setattr(options, key, value)
+        report(options)
+
+
+if __name__ == "__main__":
+    main()
