@@ -115,21 +115,6 @@ class TransformerEncoderBlock(Rematerialized, keras.layers.Layer):
             y = layer.call(y, training=training) if random else layer.call(y)
         return y
 
-    def rematerialized_call(self, layer_call, *args, **kwargs):
-        """Keras's hook for `keras.RematScope`.
-
-        Raises:
-            ValueError: training on JAX with dropout or stochastic depth, whose random state
-                cannot leave a recomputed block.
-        """
-        random = self.dropout_rate or self.stochastic_depth_rate
-        if random and kwargs.get("training") and keras.backend.backend() == "jax":
-            raise ValueError(
-                "On JAX a block with dropout or stochastic depth cannot train under "
-                "keras.RematScope: set both rates to 0, or build the model outside the scope."
-            )
-        return super().rematerialized_call(layer_call, *args, **kwargs)
-
     def compute_mask(self, inputs, mask=None):
         return mask
 
