@@ -112,6 +112,15 @@ class Contrastive:
         if self.test_function is not made:
             self.test_function = feed_teacher(self.test_function, self.contrastive_loss.teacher)
 
+    def zero_grad(self, set_to_none=True):
+        """Forget the gradients of all variables; Keras on torch calls it before each step.
+
+        Torch's own list of parameters has one of several variables of the same path, and the towers
+        have paths in common.
+        """
+        for variable in self.variables:
+            variable.value.grad = None
+
     def train_step(self, *args):
         with _step(), fed_teacher(args) as args:
             return super().train_step(*args)
@@ -119,6 +128,15 @@ class Contrastive:
     def test_step(self, *args):
         with _step(), fed_teacher(args) as args:
             return super().test_step(*args)
+
+    def zero_grad(self, set_to_none=True):
+        """Forget gradients, on torch: of every weight, where Keras's own knows one a path.
+
+        The paths of both towers are the same, so that it would leave the image tower's, and add
+        those of all steps up.
+        """
+        for variable in self.trainable_variables:
+            variable.value.grad = None
 
     def call(self, inputs, training=None, mask=None):
         """As the graph; token ids (n, K, T) are n * K texts."""
