@@ -63,16 +63,15 @@ def adopt_tower(clip, classifier):
     Raises:
         ValueError: it is no classifier on such a tower.
     """
-    layers = {layer.name: layer for layer in classifier.layers if layer.weights}
-    shared = [one for one in clip.get_layer("vision").layers if one.name in layers]
-    for layer in shared:
-        theirs = layers[layer.name].weights
-        if [w.shape for w in layer.weights] != [w.shape for w in theirs]:
-            raise ValueError(f"{classifier.name!r} is not made of this CLIP: {layer.name} differs.")
-        for weight, other in zip(layer.weights, theirs, strict=True):
+    own = {layer.name: layer.weights for layer in clip.get_layer("vision").layers}
+    made = {layer.name: layer.weights for layer in classifier.layers if layer.weights}
+    made.pop("head", None)
+    for name, weights in made.items():
+        if [weight.shape for weight in own.get(name, ())] != [weight.shape for weight in weights]:
+            raise ValueError(f"{classifier.name!r} is not made of this CLIP: {name} differs.")
+    for name, weights in made.items():
+        for weight, other in zip(own[name], weights, strict=True):
             weight.assign(other)
-    if not any(layer.weights for layer in shared):
-        raise ValueError(f"{classifier.name!r} is not made of this CLIP: no layer is the same.")
     return clip
 
 
