@@ -73,6 +73,16 @@ def test_gradients_are_those_of_open_clip():
     assert_same((loss, write_as_theirs(clip)), wanted)
 
 
+def test_gradients_of_earlier_steps_are_gone(backend):
+    if backend != "torch":
+        pytest.skip("only torch keeps gradients in the weights")
+    clip, pairs = make(), tiny_pairs(PAIRS)
+    clip.compile(keras.optimizers.SGD(0.0))
+    for _ in range(2):
+        clip.train_on_batch(pairs)
+    assert_same(step(clip, pairs), step(make(), pairs))
+
+
 def plain_chunks(function, values, state, rows, chunk_size):
     """`map_chunks` without a second pass: all is kept for the gradient."""
     count = keras.tree.flatten(rows)[0].shape[0]
@@ -134,6 +144,32 @@ def test_fit_and_evaluate_with_batches_of_any_size():
         both = (np.log(np.exp(x).sum(1)) - np.diag(x) for x in (logits, logits.T))
         wanted += sum(both).sum() / 2 / len(pairs["images"])
     np.testing.assert_allclose([history, evaluated], wanted, rtol=1e-5)
+
+
+def test_half_precision_and_the_scaling_of_its_loss():
+    keras.config.set_dtype_policy("mixed_float16")
+    clip, pairs = make(), tiny_pairs(PAIRS)
+    logits = clip.predict(pairs, verbose=0)["logits"].astype("float64")
+    both = (np.log(np.exp(x).sum(1)) - np.diag(x) for x in (logits, logits.T))
+    clip.compile(keras.optimizers.Adam(0.003), chunk_size=CHUNK)
+    assert isinstance(clip.optimizer, keras.optimizers.LossScaleOptimizer)
+    loss = clip.fit(pairs, batch_size=PAIRS, epochs=30, verbose=0).history["loss"]
+    np.testing.assert_allclose(loss[0], sum(both).mean() / 2, rtol=0.01)  # of half precision
+    assert loss[-1] < 0.9 * loss[0]  # once the scale has come down to what half precision holds
+
+
+@pytest.mark.slow
+def test_keras_own_options_act_on_the_gradient_of_the_whole_batch():
+    found, pairs = [], tiny_pairs(2 * PAIRS)
+    for size in (None, CHUNK):
+        clip = make()
+        options = {"clipnorm": 0.1, "use_ema": True, "gradient_accumulation_steps": 2}
+        clip.compile(keras.optimizers.SGD(0.1, ema_momentum=0.5, **options), chunk_size=size)
+        clip.fit(pairs, batch_size=PAIRS, epochs=2, shuffle=False, verbose=0)
+        found.append(clip.get_weights())
+    for ours, wanted, start in zip(*reversed(found), make().get_weights(), strict=True):
+        assert (wanted != start).any()
+        np.testing.assert_allclose(ours, wanted, atol=1e-5)
 
 
 def test_a_locked_tower_and_a_teacher():
