@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHMARKS = "parity speed layers tokenizer loading bulk probe retrieval search pointing".split()
+BENCHMARKS = (
+    "parity speed layers tokenizer loading bulk probe retrieval search pointing "
+    "training patch_dropout memory plan pairs learning finetune"
+).split()
 
 
 def main():
