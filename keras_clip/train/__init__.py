@@ -13,6 +13,7 @@ from keras_clip.train.pairs import Pairs
 from keras_clip.train.plan import Plan, plan
 from keras_clip.train.progress import Progress
 from keras_clip.train.recipe import Recipe
+from keras_clip.train.recipe_dry_run import dry_run
 from keras_clip.train.run import run
 from keras_clip.train.step_log import StepLog
 
@@ -31,6 +32,7 @@ __all__ = [
     "TrainingDivergedError",
     "ZeroShotDrift",
     "adamw",
+    "dry_run",
     "latest",
     "plan",
     "restore",
