@@ -38,7 +38,7 @@ def pixels():
     return tiny_images(12)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("smoothing", [pytest.param(0.0, marks=pytest.mark.slow), 0.2])
 def test_a_step_of_the_head_is_the_gradient_of_cross_entropy(clip, pixels, smoothing):
     model = finetune.only_head(finetune.copied(clip).zero_shot_classifier(NAMES))
     head = ops.convert_to_numpy(model.get_layer("head").kernel).astype("float64")
@@ -165,7 +165,7 @@ def test_a_vit_trains_with_mixup_and_smoothing_by_its_own_fit():
     mixed = _Mixed(tiny_images(12), shares, keras.layers.MixUp(seed=0))
     vit.compile(
         keras.optimizers.AdamW(0.01),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         metrics=["accuracy"],
     )
     history = vit.fit(mixed, validation_data=(tiny_images(12), shares), epochs=6, verbose=0)
@@ -189,6 +189,7 @@ class _Mixed(keras.utils.PyDataset):
         return ops.convert_to_numpy(x["images"]), ops.convert_to_numpy(x["labels"])
 
 
+@pytest.mark.slow
 def test_data_sets_give_class_numbers_or_shares(pixels):
     vit = tiny_vit(num_classes=3)
     numbers = _Batches(pixels, LABELS)

@@ -45,6 +45,7 @@ def read(folder, clip):
     return clip.image_processor([path for path, _ in places]), np.array([k for _, k in places])
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_is_measured_written_and_interpolated(run, clip_preset, folders, tmp_path):
     code, out, err = run(
         "finetune", "full", folders / "train", "--test", folders / "test", "--preset", clip_preset,

@@ -24,8 +24,17 @@ def full(model, batch_norm=False):
 
     Returns:
         The model.
+
+    Raises:
+        ValueError: it has adapters, beside which the weights themselves would train.
     """
-    model.trainable = True
+    layers = [model, *(layer for _, layer in walk(model))]
+    if any(getattr(layer, "lora_enabled", False) for layer in layers):
+        raise ValueError(f"{model.name!r} has adapters: say what trains before lora(model).")
+    for layer in layers:
+        # Keras on TensorFlow does nothing where the value is the same, whatever is inside.
+        layer.trainable = False
+        layer.trainable = True
     return model if batch_norm else freeze_batch_norms(model)
 
 
