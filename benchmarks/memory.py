@@ -41,9 +41,9 @@ print(json.dumps((peak - resident) / 2**20))
 """
 
 
-def peak(backend, pairs, chunk_size=None, sigmoid=False):
+def peak(backend, pairs, chunk_size=None, sigmoid=False, encoder=ENCODER):
     """Measure one step in a fresh process: MiB above what is there before it."""
-    arguments = [pairs, chunk_size or 0, int(sigmoid), json.dumps(ENCODER)]
+    arguments = [pairs, chunk_size or 0, int(sigmoid), json.dumps(encoder)]
     environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     # One arena a process, so that freed memory is not counted once a thread.
     environment.update(CUDA_VISIBLE_DEVICES="", MALLOC_ARENA_MAX="1")
