@@ -14,6 +14,8 @@ from keras_clip.finetune.adapters import adapted_layers, adapter_weights
 from keras_clip.models.weights import named_weights
 from keras_clip.models.weights_hash import weights_hash
 
+# What is compiled costs JAX seconds: there, these are among the slow tests.
+compiled = pytest.mark.slow if keras.backend.backend() == "jax" else pytest.mark.usefixtures()
 LAYERS = ("attention/qkv", "attention/out", "mlp/fc1", "mlp/fc2")
 
 
@@ -96,6 +98,7 @@ def test_a_file_of_adapters_makes_another_copy_of_the_base_answer_the_same(tuned
         finetune.load_adapters(other, path)
 
 
+@compiled
 def test_merged_is_the_same_model_without_adapters(tuned, tmp_path):
     clip, _, weights = tuned
     pairs = tiny_pairs(6)
@@ -129,6 +132,7 @@ def _again(clip, weights, tmp_path):
     return other, tmp_path / "a.safetensors"
 
 
+@compiled
 def test_the_head_of_a_classifier_trains_and_is_kept_with_the_adapters(tmp_path):
     vit, pixels = tiny_vit(num_classes=3), tiny_images(4)
     base = finetune.copied(vit)
@@ -154,6 +158,7 @@ def tiny_like(vit, **changes):
     return made
 
 
+@compiled
 def test_convolutions_and_embeddings_get_adapters_by_their_names():
     clip = tiny_clip(tokenizer=tiny_tokenizer())
     pairs = tiny_pairs(3)
