@@ -15,7 +15,7 @@ from keras_clip.models.weights import named_weights
 from keras_clip.models.weights_hash import weights_hash
 
 # What is compiled costs JAX seconds: there, these are among the slow tests.
-compiled = pytest.mark.slow if keras.backend.backend() == "jax" else pytest.mark.usefixtures()
+compiled = pytest.mark.slow if keras.backend.backend() == "jax" else (lambda test: test)
 LAYERS = ("attention/qkv", "attention/out", "mlp/fc1", "mlp/fc2")
 
 

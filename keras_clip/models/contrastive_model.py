@@ -112,15 +112,6 @@ class Contrastive:
         if self.test_function is not made:
             self.test_function = feed_teacher(self.test_function, self.contrastive_loss.teacher)
 
-    def zero_grad(self, set_to_none=True):
-        """Forget the gradients of all variables; Keras on torch calls it before each step.
-
-        Torch's own list of parameters has one of several variables of the same path, and the towers
-        have paths in common.
-        """
-        for variable in self.variables:
-            variable.value.grad = None
-
     def train_step(self, *args):
         with _step(), fed_teacher(args) as args:
             return super().train_step(*args)
