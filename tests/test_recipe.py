@@ -35,6 +35,9 @@ def test_rendering_is_the_same_for_a_seed(recipe):
     assert not np.array_equal(pictures, other)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:os.fork:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # a child that JAX does not run in
 def test_shards_hold_the_batches_in_their_order_to_the_last_pixel(recipe, tmp_path, monkeypatch):
     pairs = recipe("pairs")
     monkeypatch.setattr(pairs, "SHARD", 2)
