@@ -23,6 +23,9 @@ from checkpoint_models import (
 from keras_clip.convert import CheckpointError
 from keras_clip.train import Checkpoints, checkpoint_formats, checkpoints, latest, restore
 
+# What Orbax leaves behind on a full disk is told when Python collects it, in whichever test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -143,9 +146,6 @@ class FullDisk(keras.callbacks.Callback):
             assert self.saving.step == self.step
 
 
-@pytest.mark.filterwarnings(
-    "ignore:os.fork:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # a child that JAX does not run in
 def test_on_a_full_disk_the_last_one_stays_and_a_later_one_is_written(model, folder, capsys):
     assert restore(model, folder) == 5
     saving = Checkpoints(folder, every=1, keep=2)

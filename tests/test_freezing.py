@@ -148,6 +148,13 @@ def test_a_classifier_gives_its_tower_back_to_a_clip():
     clip = finetune.adopt_tower(base, model)
     for weight, other in zip(clip.get_layer("vision").weights, vision.weights, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(weight), ops.convert_to_numpy(other))
+    adapted = finetune.lora(finetune.copied(model), rank=1)
+    kernel = ops.convert_to_numpy(vision.get_layer("block_0").mlp.fc1.kernel)
+    layer = adapted.get_layer("block_0").mlp.fc1
+    layer.lora_kernel_b.assign(ops.ones(layer.lora_kernel_b.shape))
+    added = ops.convert_to_numpy(layer.lora_kernel_a) @ np.ones((1, 12), "float32")
+    found = finetune.adopt_tower(clip, adapted).get_layer("vision").get_layer("block_0").mlp.fc1
+    np.testing.assert_allclose(ops.convert_to_numpy(found.kernel), kernel + added, atol=1e-6)
     with pytest.raises(ValueError, match="is not made of this CLIP"):
         finetune.adopt_tower(clip, tiny_vit(num_classes=2))
     with pytest.raises(ValueError, match="is not made of this CLIP"):

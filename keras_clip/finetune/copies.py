@@ -2,7 +2,12 @@
 
 import keras
 
-from keras_clip.finetune.adapters import adapted_layers, merge_adapters, merged_weight
+from keras_clip.finetune.adapters import (
+    adapted_layers,
+    check_plain,
+    merge_adapters,
+    merged_weight,
+)
 
 # What two versions of one layer may differ in.
 _FREE = ("trainable", "dtype", "build_config", "frozen", "lora_rank", "lora_alpha")
@@ -54,15 +59,17 @@ def adopt_tower(clip, classifier):
 
     Args:
         clip: CLIP; the classifier may share its layers or not.
-        classifier: a classifier of pixels on its image tower, without adapters. Layers that it does
-            not have, such as a projection behind its features, stay as they are.
+        classifier: a classifier of pixels on its image tower; adapters are merged on the way. Layers
+            that it does not have, such as a projection behind its features, stay as they are.
 
     Returns:
         The CLIP.
 
     Raises:
-        ValueError: it is no classifier on such a tower.
+        ValueError: it is no classifier on such a tower, or the CLIP has adapters.
     """
+    check_plain(clip)
+    classifier = copied(classifier) if adapted_layers(classifier) else classifier
     own = {layer.name: layer.weights for layer in clip.get_layer("vision").layers}
     made = {layer.name: layer.weights for layer in classifier.layers if layer.weights}
     made.pop("head", None)
