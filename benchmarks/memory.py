@@ -35,7 +35,9 @@ data = {
 }
 resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 loss = float(clip.train_on_batch(data))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss, which begins with the peak of the process that started this one.
+status = open("/proc/self/status").read()
+peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
 assert np.isfinite(loss)
 print(json.dumps((peak - resident) / 2**20))
 """

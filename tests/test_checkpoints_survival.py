@@ -8,17 +8,8 @@ import threading
 import keras
 import pytest
 from checkpoint_models import (
-    STEPS,
-    Rows,
-    StopAfter,
-    as_numpy,
-    assert_same,
-    fit,
-    names,
-    scramble,
-    small_model,
-    state,
-)
+    STEPS, Rows, StopAfter, as_numpy, assert_same, fit, names, scramble, small_model, state,
+)  # fmt: skip
 
 from keras_clip.convert import CheckpointError
 from keras_clip.train import Checkpoints, checkpoint_formats, checkpoints, latest, restore
