@@ -1,6 +1,6 @@
 """Checkpoints survive damage, full disks and leftovers, and are written while training goes on."""
 
-import contextlib
+import contextlib  # noqa: I001, names in few lines
 import resource
 import shutil
 import threading

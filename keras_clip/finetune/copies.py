@@ -59,8 +59,8 @@ def adopt_tower(clip, classifier):
 
     Args:
         clip: CLIP; the classifier may share its layers or not.
-        classifier: a classifier of pixels on its image tower; adapters are merged on the way. Layers
-            that it does not have, such as a projection behind its features, stay as they are.
+        classifier: a classifier of pixels on its image tower; adapters are merged on the way.
+            Layers that it lacks, such as a projection behind its features, stay as they are.
 
     Returns:
         The CLIP.
