@@ -1,10 +1,10 @@
 """A training step of a CLIP beside open_clip's on this machine: `python benchmarks/training.py`.
 
-Every library lives in a process of its own, with the same batch: random pictures, and captions of
-ordinary lengths in all of the 77 tokens on both sides, although what lies behind a caption changes
-nothing. A step is what either library's own training does: forward, its contrastive loss, backward,
-AdamW, the clamp of the logit scale, and reading the loss. Rounds go through all processes, in
-another order each time; ratios are medians over the rounds of theirs / ours within a round.
+Each backend runs beside each way to run open_clip, in a process of its own, with the same batch:
+random pictures, and captions of ordinary lengths in all of the 77 tokens on both sides, although
+what lies behind a caption changes nothing. A step is what either library's own training does:
+forward, its contrastive loss, backward, AdamW, the clamp of the logit scale, and reading the loss.
+Rounds go through both in either order; ratios are medians over the rounds of theirs / ours.
 
 With `--gpu`, on a machine that has one: B/32, B/16 and L/14 in bfloat16, and the share of the rate
 at which the backend multiplies large matrices.
@@ -18,6 +18,7 @@ import sys
 from speed import BACKENDS, HERE, Peer, measure, ratio
 from training_peers import configs, parser
 
+PEERS = ("open_clip", "open_clip_compiled")
 GPU = {"dtype": "bfloat16", "gemm": 8192}
 GPU_BATCHES = {"B/32": 512, "B/16": 192, "L/14": 64}
 
@@ -32,7 +33,7 @@ class TrainingPeer(Peer):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "jax"}
         if not options.gpu:
             environment["CUDA_VISIBLE_DEVICES"] = ""
-        # So that several processes share one GPU.
+        # So that both processes share one GPU.
         environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         arguments += ["--gpu"] if options.gpu else []
@@ -53,23 +54,8 @@ class TrainingPeer(Peer):
         except (ValueError, BrokenPipeError) as error:
             raise SystemExit(
                 f"{self.name} ended during {job!r}: run training_peers.py alone to see why, or "
-                "leave it out with --only."
+                "leave it out."
             ) from error
-
-
-def start(options):
-    """Start the libraries that are asked for; one that cannot start is named and left out."""
-    wanted = [("keras_clip", backend) for backend in options.backends]
-    wanted += [("open_clip", None), ("open_clip_compiled", None)]
-    peers = []
-    for name, backend in wanted:
-        if options.only and name not in options.only:
-            continue
-        peer = TrainingPeer(name, backend, options)
-        print(f"{peer.name}: {'ready' if peer.jobs else 'not available'}", file=sys.stderr)
-        if peer.jobs:
-            peers.append(peer)
-    return peers
 
 
 def pair_flops(options):
@@ -80,27 +66,39 @@ def pair_flops(options):
 
 
 def report(options):
-    """Time one model and print its table."""
-    peers, times = start(options), {}
-    measure(peers, ["step", "gemm"], options.rounds, times)
-    for peer in peers:
-        peer.close()
-    names = [name for name, job in times if job == "step"]
-    ours = [name for name in names if name.startswith("keras_clip")]
+    """Time one model in each library and print a table."""
     dropout = f", patch dropout {options.patch_dropout}" if options.patch_dropout else ""
     print(
         f"\n### ViT-{options.model} and its text tower, batch {options.batch}, {options.dtype}"
         f"{dropout}: medians of {options.rounds}\n"
     )
-    heads = ["", "s/step", "pairs/s", "share of GEMM", *(f"{name} is" for name in ours)]
-    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
-    for name in names:
-        seconds = statistics.median(times[name, "step"])
-        product = 2 * options.gemm**3 / statistics.median(times[name, "gemm"])
-        share = pair_flops(options) * options.batch / seconds / product
-        cells = [f"{ratio(times, (us, 'step'), (name, 'step')):.2f}x" for us in ours]
-        numbers = [f"{seconds:.3f}", f"{options.batch / seconds:.1f}", f"{share:.2f}"]
-        print("| " + " | ".join([name, *numbers, *cells]) + " |", flush=True)
+    heads = ("keras-clip", "beside", "s/step", "theirs", "keras-clip is", "share of GEMM", "theirs")
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads), flush=True)
+    for backend in options.backends:
+        for name in options.peers:
+            print(row(options, backend, name), flush=True)
+
+
+def row(options, backend, name):
+    """Time one backend beside one library: two processes, since each takes up to 7 GB."""
+    ours, theirs = both = [
+        TrainingPeer("keras_clip", backend, options),
+        TrainingPeer(name, None, options),
+    ]
+    absent = [peer.name for peer in both if not peer.jobs]
+    if absent:
+        return f"| {backend} | {name} | {' and '.join(absent)} cannot start |"
+    times = {}
+    measure(both, ["step", "gemm"], options.rounds, times)
+    seconds, shares = [], []
+    for peer in both:
+        peer.close()
+        seconds.append(statistics.median(times[peer.name, "step"]))
+        product = 2 * options.gemm**3 / statistics.median(times[peer.name, "gemm"])
+        shares.append(pair_flops(options) * options.batch / seconds[-1] / product)
+    times_as_fast = ratio(times, (ours.name, "step"), (theirs.name, "step"))
+    cells = [backend, name, *(f"{value:.2f}" for value in seconds), f"{times_as_fast:.2f}x"]
+    return "| " + " | ".join([*cells, *(f"{share:.2f}" for share in shares)]) + " |"
 
 
 def main():
@@ -108,7 +106,7 @@ def main():
     made.add_argument("-h", "--help", action="help")
     made.add_argument("--rounds", type=int, default=7)
     made.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
-    made.add_argument("--only", nargs="+", metavar="PEER", help="e.g. keras_clip open_clip")
+    made.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     options = made.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")  # of this process, which only counts
     if not options.gpu:
