@@ -78,7 +78,7 @@ def adopt_tower(clip, classifier):
             raise ValueError(f"{classifier.name!r} is not made of this CLIP: {name} differs.")
     for name, weights in made.items():
         for weight, other in zip(own[name], weights, strict=True):
-            weight.assign(other)
+            weight.assign(keras.ops.copy(other))  # Keras on JAX deletes arrays that models share
     return clip
 
 

@@ -156,6 +156,12 @@ class AdamW(keras.optimizers.AdamW):
                 share = ops.cast(share, variable.dtype)
                 average.assign(average + (variable - average) * share)
 
+    def finalize_variable_values(self, var_list):
+        super().finalize_variable_values(var_list)
+        for average in self._model_variables_moving_average if self.use_ema else ():
+            if average is not None:  # else Keras on JAX gives one array away twice in the next fit
+                average.assign(ops.copy(average))
+
     def get_config(self):
         return {
             **super().get_config(),
