@@ -45,12 +45,16 @@ print(json.dumps((peak - resident) / 2**20))
 
 def peak(backend, pairs, chunk_size=None, sigmoid=False, encoder=ENCODER):
     """Measure one step in a fresh process: MiB above what is there before it."""
-    arguments = [pairs, chunk_size or 0, int(sigmoid), json.dumps(encoder)]
+    return fresh(backend, MEASURE, pairs, chunk_size or 0, int(sigmoid), json.dumps(encoder))
+
+
+def fresh(backend, script, *arguments):
+    """Run a script that prints JSON in a process of its own, and return what it printed."""
     environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     # One arena a process, so that freed memory is not counted once a thread.
     environment.update(CUDA_VISIBLE_DEVICES="", MALLOC_ARENA_MAX="1")
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, arguments)],
+        [sys.executable, "-c", script, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

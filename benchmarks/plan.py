@@ -9,11 +9,9 @@ the compiler's own memory fall out of the difference.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 
-BACKENDS = ("jax", "tensorflow", "torch")
+from memory import BACKENDS, fresh
+
 BATCHES = (128, 384)
 MODELS = {
     "4 blocks of 128": {"width": 128, "layers": 4, "patch": 4, "activation": "gelu"},
@@ -50,18 +48,7 @@ print(json.dumps((peak, plan(clip, pairs).memory)))
 
 def run(backend, sizes, pairs):
     """Take two steps in a fresh process: (bytes at its peak, bytes planned)."""
-    environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    # One arena a process, so that freed memory is not counted once a thread.
-    environment.update(CUDA_VISIBLE_DEVICES="", MALLOC_ARENA_MAX="1")
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, json.dumps(sizes), str(pairs)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=3600,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return fresh(backend, MEASURE, json.dumps(sizes), pairs)
 
 
 def main():

@@ -30,16 +30,16 @@ OWN_JOBS = ("gemm", "direct64", "predict64", "embed64")  # the tower's share is 
 class Peer:
     """A process that runs jobs when told to."""
 
-    def __init__(self, name, backend=None):
+    def __init__(self, name, backend=None, script="peers.py", arguments=(), environment=None):
         self.name = f"{name} ({backend})" if backend else name
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "jax"}
+        own = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "jax"}
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "peers.py"), name],
+            [sys.executable, str(HERE / script), name, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env={**os.environ, **own, **(environment or {})},
         )
         self.jobs = self.process.stdout.readline().split()
 

@@ -12,10 +12,8 @@ at which the backend multiplies large matrices.
 
 import os
 import statistics
-import subprocess
-import sys
 
-from speed import BACKENDS, HERE, Peer, measure, ratio
+from speed import BACKENDS, Peer, measure, ratio
 from training_peers import configs, parser
 
 PEERS = ("open_clip", "open_clip_compiled")
@@ -27,25 +25,18 @@ class TrainingPeer(Peer):
     """A process that takes training steps."""
 
     def __init__(self, name, backend, options):
-        self.name = f"{name} ({backend})" if backend else name
         wanted = ("model", "batch", "dtype", "patch_dropout", "gemm")
         arguments = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in wanted]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "jax"}
-        if not options.gpu:
-            environment["CUDA_VISIBLE_DEVICES"] = ""
         # So that both processes share one GPU.
-        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-        arguments += ["--gpu"] if options.gpu else []
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "training_peers.py"), name, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        self.jobs = self.process.stdout.readline().split()
+        environment = {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        }
+        if options.gpu:
+            arguments.append("--gpu")
+        else:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        super().__init__(name, backend, "training_peers.py", arguments, environment)
 
     def seconds(self, job):
         """Run a job once and return its seconds."""

@@ -7,9 +7,7 @@ the answer is one line, its seconds.
 
 import argparse
 import math
-import os
 import sys
-import time
 
 import numpy as np
 import peers
@@ -21,7 +19,6 @@ SIZES = {  # of OpenAI's models: width, blocks, heads, patch; width and heads of
     "L/14": (1024, 24, 16, 14, 768, 12),
 }
 RATE, DECAY, BETAS, EPSILON = 1e-5, 0.2, (0.9, 0.98), 1e-6
-SPEED_RUNS = 5  # of the product of matrices
 
 
 def configs(options):
@@ -137,19 +134,6 @@ def parser():
     return made
 
 
-def main():
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever libraries print must not mix with the answers
-    jobs = globals()[sys.argv[1]](parser().parse_args(sys.argv[2:]))
-    print(" ".join(jobs), file=answers, flush=True)
-    for line in sys.stdin:
-        job, seconds = jobs[line.strip()], []
-        for _ in range(SPEED_RUNS if line.strip() == "gemm" else 1):
-            begun = time.perf_counter()
-            job()
-            seconds.append(time.perf_counter() - begun)
-        print(sorted(seconds)[len(seconds) // 2], file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    told = parser().parse_args(sys.argv[2:])
+    peers.serve(lambda: globals()[sys.argv[1]](told), ("gemm",))

@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from keras_clip.train.diagnosis import first_not_finite
-from keras_clip.train.steps import StepCallback, averages, skipped_steps, skips, sync
+from keras_clip.train.steps import StepCallback, averages, skipped_steps, skips
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -58,7 +58,6 @@ class StopOnNaN(StepCallback):
             self._look()
 
     def _look(self):
-        sync(self.model)
         if not self.guarded:
             self._copy()
             return
@@ -82,7 +81,6 @@ class StopOnNaN(StepCallback):
             self.copied, self.copied_step = values, self.step
 
     def _end(self, loss):
-        sync(self.model)
         found = first_not_finite(self.model) if self.copied else None
         kept = "The weights are those before that step."
         if found and found.place:

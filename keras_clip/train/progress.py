@@ -4,7 +4,7 @@ import time
 import weakref
 
 from keras_clip.train.pace import LossSince, Pace, evaluated
-from keras_clip.train.steps import StepCallback, sync
+from keras_clip.train.steps import StepCallback
 
 
 class Progress(StepCallback):
@@ -76,7 +76,6 @@ class Progress(StepCallback):
     def _words(self, loss):
         yield f"loss {loss:.4f}"
         if getattr(self.model, "scale", None) is not None:
-            sync(self.model)
             yield f"scale {self.model.scale:.1f}"
         if self.pace.rate:
             unit = "pairs" if self.batch_size else "steps"

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_clip.train.checkpoint_restoring import latest
+from keras_clip.train.checkpoint_state import step_of
 from keras_clip.train.hosts import initialize
 from keras_clip.train.plan import plan
 from keras_clip.train.recipe_fitting import CHECKPOINTS
@@ -19,7 +20,6 @@ from keras_clip.train.recipe_parts import (
     open_source,
 )
 from keras_clip.train.run import check_directory
-from keras_clip.train.steps import steps_done
 
 _STEPS = 2
 
@@ -88,7 +88,7 @@ class _Clock(keras.callbacks.Callback):
         self.times = [time.perf_counter()]
 
     def on_train_batch_end(self, batch, logs=None):
-        steps_done(self.model)  # waits for the step, which JAX only begins
+        step_of(self.model)  # waits for the step, which JAX only begins
         self.times.append(time.perf_counter())
         # Keras has the mean so far.
         self.losses.append(float(logs["loss"]) * (batch + 1) - sum(self.losses))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_clip.preprocessing.atomic_file import whole_file
 from keras_clip.train.pace import LossSince, Pace, evaluated
-from keras_clip.train.steps import StepCallback, sync
+from keras_clip.train.steps import StepCallback
 
 STEPS = ("step", "loss", "learning_rate", "logit_scale", "pairs_per_second")
 EVALUATIONS = ("step", "metric", "value")
@@ -58,7 +58,6 @@ class StepLog(StepCallback):
     def on_step(self, logs):
         self.pace.step(self.steps_taken, bool(evaluated(logs)))
         if self.due(self.every):
-            sync(self.model)  # the learning rate follows the optimizer's count of steps
             rate = self.pace.rate
             values = {
                 "loss": self.loss.take(self.steps_in_epoch, (logs or {}).get("loss")),

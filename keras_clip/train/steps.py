@@ -5,9 +5,11 @@ from contextlib import contextmanager
 import keras
 from keras import ops
 
+from keras_clip.train.checkpoint_state import iterations_of, step_of
+
 
 class StepCallback(keras.callbacks.Callback):
-    """A callback that knows how many steps the optimizer has taken, a resumed run's too.
+    """A callback that knows how many steps the model was trained for, a resumed run's too.
 
     A subclass has `on_start(logs)`, before the first step, and `on_step(logs)`, after each. What
     one callback writes into `logs`, those behind it in the list read.
@@ -17,7 +19,7 @@ class StepCallback(keras.callbacks.Callback):
     steps_in_epoch = 0  # those that Keras's running means are over
 
     def on_train_begin(self, logs=None):
-        self.step = self.epoch_start = steps_done(self.model)
+        self.step = self.epoch_start = step_of(self.model)
         self.on_start(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -38,23 +40,6 @@ class StepCallback(keras.callbacks.Callback):
     def due(self, every):
         """Whether the last step, or one of those executed with it, was the n-th."""
         return bool(every) and self.step // every > (self.step - self.steps_taken) // every
-
-
-def steps_done(model):
-    """How many batches a compiled model's optimizer has seen, an int."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return 0
-    sync(model)
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    micro = inner.gradient_accumulation_steps or 1
-    return int(ops.convert_to_numpy(inner.iterations)) * micro
-
-
-def sync(model):
-    """Bring the weights of a running `fit` into the variables; JAX keeps them elsewhere."""
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()
 
 
 def is_averaged(model, averaged=None):
@@ -84,13 +69,13 @@ def weights_of(model, averaged=False):
     to the bit, whatever was predicted or evaluated meanwhile.
 
     Args:
-        model: keras.Model in a `fit`.
+        model: keras.Model in a `fit`, as a callback's `model` gives it, which on JAX fetches the
+            weights.
         averaged: bool. Whether the optimizer's averages take the weights' place.
     """
-    sync(model)
     metrics = [(v, ops.convert_to_numpy(v)) for v in model.metrics_variables]
     # Before the first step that was taken the averages are zeros.
-    begun = averaged and steps_done(model) > skipped_steps(model.optimizer)
+    begun = averaged and iterations_of(model) > skipped_steps(model.optimizer)
     pairs = averages(model) if begun else []
     _exchange(pairs)
     try:

@@ -5,6 +5,7 @@ import io
 import tarfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from dataset import draw_batch
@@ -39,22 +40,24 @@ def write_shard(path, pictures, extension, texts):
                 tar.addfile(member, io.BytesIO(data))
 
 
-def write_batches(folder, batch_size, numbers):
+def write_batches(batch_size, path, numbers):
     """Write one shard of training batches, each without false negatives, in their order."""
     pictures, captions = [], []
     for number in numbers:
         drawn, described = draw_batch(batch_size, (SEED, number))
         pictures += list(drawn)
         captions += described
-    write_shard(folder / f"pairs_{numbers[0] // SHARD:03d}.tar", pictures, "txt", captions)
+    write_shard(path, pictures, "txt", captions)
 
 
 def write_training(folder, steps=STEPS, batch_size=BATCH_SIZE, workers=2):
     """Write `steps` batches into shards, read in the order of their names."""
     folder.mkdir(parents=True, exist_ok=True)
     groups = [range(i, min(i + SHARD, steps)) for i in range(0, steps, SHARD)]
-    with ProcessPoolExecutor(workers) as pool:
-        done = pool.map(partial(write_batches, folder, batch_size), groups)
+    # Not by a fork, which would take along the threads of a backend.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        paths = [folder / f"pairs_{number:03d}.tar" for number in range(len(groups))]
+        done = pool.map(partial(write_batches, batch_size), paths, groups)
         for number, _ in enumerate(done, 1):
             print(f"\r{number} of {len(groups)} shards", end="", flush=True)
     print()
