@@ -67,6 +67,8 @@ class Recipe:
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{path}: there is no such recipe.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not a TOML file: {error}.") from error
         _resolve(table, path.absolute().parent)

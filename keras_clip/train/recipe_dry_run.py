@@ -8,18 +8,10 @@ import keras
 
 from keras_clip.train.checkpoint_restoring import latest
 from keras_clip.train.checkpoint_state import step_of
-from keras_clip.train.hosts import initialize
 from keras_clip.train.plan import plan
 from keras_clip.train.recipe_fitting import CHECKPOINTS
-from keras_clip.train.recipe_model import build_clip
-from keras_clip.train.recipe_parts import (
-    compile_clip,
-    evaluations,
-    make_pairs,
-    num_steps,
-    open_source,
-)
-from keras_clip.train.run import check_directory
+from keras_clip.train.recipe_parts import compile_clip
+from keras_clip.train.recipe_preparing import prepare
 
 _STEPS = 2
 
@@ -39,14 +31,7 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
         ValueError: as `run`.
     """
     directory = Path(directory)
-    hosts = initialize()
-    check_directory(recipe, directory)
-    keras.utils.set_random_seed(recipe.run.seed)
-    pictures = open_source(recipe.data)
-    measured = evaluations(recipe, load_prompts)
-    clip = build_clip(recipe.model, from_preset)
-    pairs = make_pairs(recipe, clip, pictures, hosts)
-    steps = num_steps(recipe, pairs)
+    clip, pairs, steps, measured = prepare(recipe, directory, from_preset, load_prompts)
     compile_clip(clip, recipe, steps, from_preset)
     found = latest(directory / CHECKPOINTS)
     start = found["step"] if found else 0
@@ -63,7 +48,7 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
     begun, first, last = clock.times
     return {
         "recipe": recipe.to_toml(),
-        "pairs": len(pictures),
+        "pairs": len(pairs.pictures),
         "batches_per_epoch": len(pairs),
         "steps": steps,
         "start": start,

@@ -2,33 +2,22 @@
 
 import json
 import time
-import tomllib
 from pathlib import Path
-
-import keras
 
 from keras_clip.preprocessing.atomic_file import write_bytes
 from keras_clip.train.checkpoint_processes import is_first
 from keras_clip.train.checkpoint_restoring import restore
-from keras_clip.train.hosts import initialize
-from keras_clip.train.recipe import Recipe
 from keras_clip.train.recipe_fitting import CHECKPOINTS, Fitting
-from keras_clip.train.recipe_model import build_clip
-from keras_clip.train.recipe_parts import (
-    compile_clip,
-    evaluations,
-    make_pairs,
-    num_steps,
-    open_source,
-)
+from keras_clip.train.recipe_parts import compile_clip
+from keras_clip.train.recipe_preparing import RECIPE, prepare
 
-RECIPE, RESULT, MODEL = "recipe.toml", "result.json", "model"
+RESULT, MODEL = "result.json", "model"
 
 
 def run(recipe, directory, from_preset=None, load_prompts=None, progress=True):
     """Train a CLIP as a recipe says; a directory with a part of the run goes on from there.
 
-    The directory gets `recipe.toml`, all entries resolved; `checkpoints/`; `log.csv` and event
+    The directory gets `recipe.toml`, all entries resolved; `checkpoints/`; `logs/`, CSV and event
     files for TensorBoard; `model/`, the trained model as a preset; and `result.json`.
     Ctrl+C or SIGTERM ends the run behind the step it is at, with a checkpoint.
 
@@ -49,15 +38,7 @@ def run(recipe, directory, from_preset=None, load_prompts=None, progress=True):
         TrainingDivergedError: the loss is not finite; message and directory have what is known.
     """
     directory, begun = Path(directory), time.perf_counter()
-    hosts = initialize()  # before anything is computed
-    if is_first():  # before it writes into it
-        check_directory(recipe, directory)
-    keras.utils.set_random_seed(recipe.run.seed)
-    pictures = open_source(recipe.data)  # before minutes of loading
-    measured = evaluations(recipe, load_prompts)
-    clip = build_clip(recipe.model, from_preset)
-    pairs = make_pairs(recipe, clip, pictures, hosts)
-    steps = num_steps(recipe, pairs)
+    clip, pairs, steps, measured = prepare(recipe, directory, from_preset, load_prompts)
     before = _result_before(directory)
     if before and before["steps"] >= steps:
         return {**before, "finished_before": True}
@@ -73,7 +54,7 @@ def run(recipe, directory, from_preset=None, load_prompts=None, progress=True):
     result = {
         "directory": str(directory),
         "steps": fitting.step,
-        "pairs": len(pictures),
+        "pairs": len(pairs.pictures),
         "seconds": time.perf_counter() - begun,
         "broken": pairs.num_broken,
         "interrupted": fitting.interrupted,
@@ -103,21 +84,3 @@ def _finish(recipe, clip, fitting, result):
             "whole: make room and start the same run again."
         ) from error
     return result
-
-
-def check_directory(recipe, directory):
-    """Raise a ValueError where a directory holds something else than a part of this run."""
-    path = directory / RECIPE
-    if not path.is_file():
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise ValueError(
-                f"{directory} is not empty and holds no run (no {RECIPE}): give a new directory."
-            )
-        return
-    before = Recipe.from_dict(tomllib.loads(path.read_text("utf-8")), str(path))
-    found = recipe.differences(before)
-    if found:
-        raise ValueError(
-            f"{directory} holds the run of another recipe: {'; '.join(found)}. Give another "
-            "directory, or that recipe."
-        )
