@@ -65,9 +65,9 @@ took 1.3 times the estimate a pair on torch, 1.8 times on TensorFlow, 1.5 and 2.
 
 `rate` is what the device makes of a large product of matrices in the policy's precision: time one
 of 8192 x 8192, which is 1.1 TFLOP (2048 x 2048 on a processor, 17.2 GFLOP). `share` is the part of
-it that a step reaches: take it from two steps of `--dry-run` with a small model, or begin with 0.4
-on a GPU and 0.6 on a processor. An example: ViT-B/32 has {pair:.1f} GFLOP a pair, so that 1,024
-pairs on a device with 400 TFLOP/s at a share of 0.4 take {seconds:.2f} s.
+it that a step reaches: take it from two steps of `--dry-run` with a small model.
+An example: ViT-B/32 has {pair:.1f} GFLOP a pair, so that 1,024
+pairs on a device with 400 TFLOP/s at a share of 0.4, say, take {seconds:.2f} s.
 """
 
 
