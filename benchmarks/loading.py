@@ -48,11 +48,12 @@ import torch
 from transformers import CLIPModel
 """
 MEASURE = """
+from high_water import peak_bytes
 resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 start = time.perf_counter()
 model = {load}
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = peak_bytes()
 print(json.dumps([seconds, (peak - resident) / size]))
 """
 JOBS = {  # name: (imports, call, layout)

@@ -19,6 +19,7 @@ ENCODER = {"hidden_dim": 128, "num_layers": 4, "num_heads": 4, "mlp_dim": 512}
 MEASURE = """
 import json, resource, sys
 import numpy as np
+from high_water import peak_bytes
 pairs, chunk_size, sigmoid = (int(x) for x in sys.argv[1:4])
 encoder = json.loads(sys.argv[4])
 import keras
@@ -35,9 +36,7 @@ data = {
 }
 resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 loss = float(clip.train_on_batch(data))
-# Not ru_maxrss, which begins with the peak of the process that started this one.
-status = open("/proc/self/status").read()
-peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+peak = peak_bytes()
 assert np.isfinite(loss)
 print(json.dumps((peak - resident) / 2**20))
 """
@@ -53,6 +52,8 @@ def fresh(backend, script, *arguments):
     environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     # One arena a process, so that freed memory is not counted once a thread.
     environment.update(CUDA_VISIBLE_DEVICES="", MALLOC_ARENA_MAX="1")
+    here = os.path.dirname(os.path.abspath(__file__))
+    environment["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         env={**os.environ, **environment},

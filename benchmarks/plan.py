@@ -19,8 +19,9 @@ MODELS = {
 }
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 import numpy as np
+from high_water import peak_bytes
 sizes, pairs = json.loads(sys.argv[1]), int(sys.argv[2])
 import keras
 from keras_clip.models.clip import CLIP
@@ -41,8 +42,7 @@ data = {
 }
 for _ in range(2):
     assert np.isfinite(clip.train_on_batch(data))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps((peak, plan(clip, pairs).memory)))
+print(json.dumps((peak_bytes(), plan(clip, pairs).memory)))
 """
 
 

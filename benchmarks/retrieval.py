@@ -37,11 +37,12 @@ JOBS = {
     ),
 }
 MEASURE = """
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from high_water import peak_bytes
+before = peak_bytes()
 start = time.perf_counter()
 found = {call}
 seconds = time.perf_counter() - start
-peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+peak = (peak_bytes() - before) / 2**20
 print(json.dumps([seconds, peak, {recall}]))
 """
 
