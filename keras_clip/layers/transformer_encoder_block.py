@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_clip.layers.attention import SelfAttention
+from keras_clip.layers.fusion import end_fusion
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
 from keras_clip.layers.mlp import MLP
@@ -100,11 +101,13 @@ class TransformerEncoderBlock(Rematerialized, keras.layers.Layer):
         if mask is not None and padding_mask is not None:
             mask = ops.logical_and(mask, ops.cast(padding_mask, "bool"))
         mask = padding_mask if mask is None else mask
+        x = end_fusion(x) if training else x
         # The parts are entered by `call`: Keras's bookkeeping around a layer costs 0.2 ms each in
         # eager torch, a quarter of a ViT-B/32's latency, and the block has already done it.
         y = self.attention.call(self.norm1.call(x), mask, training, return_attention_scores)
         y, scores = y if return_attention_scores else (y, None)
         x = x + self._finish(y, self.branch_ends[0], training)
+        x = end_fusion(x) if training else x
         y = self.mlp.call(self.norm2.call(x), training)
         x = x + self._finish(y, self.branch_ends[1], training)
         return (x, scores) if return_attention_scores else x
