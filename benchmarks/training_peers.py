@@ -18,6 +18,7 @@ SIZES = {  # of OpenAI's models: width, blocks, heads, patch; width and heads of
     "B/16": (768, 12, 12, 16, 512, 8),
     "L/14": (1024, 24, 16, 14, 768, 12),
 }
+CAPTIONS = ("ordinary", "long")
 RATE, DECAY, BETAS, EPSILON = 1e-5, 0.2, (0.9, 0.98), 1e-6
 
 
@@ -39,12 +40,15 @@ def configs(options):
 
 
 def batch(options):
-    """Return pictures (n, 224, 224, 3) and token ids (n, 77) of captions of ordinary lengths."""
+    """Return pictures (n, 224, 224, 3) and token ids (n, 77)."""
     from keras_clip import CLIPTokenizer
 
     images = np.random.default_rng(0).normal(size=(options.batch, 224, 224, 3))
     tokenizer = CLIPTokenizer.from_file(peers.vocabulary())
-    return images.astype("float32"), np.asarray(tokenizer(captions(options.batch)))
+    texts = captions(options.batch)
+    if options.captions == "long":
+        texts = [" ".join([text] * 20) for text in texts]
+    return images.astype("float32"), np.asarray(tokenizer(texts))
 
 
 def keras_clip(options):
@@ -61,10 +65,10 @@ def keras_clip(options):
     images, token_ids = batch(options)
     pairs = {"images": images, "token_ids": token_ids}
     left = keras.ops.cast(np.random.rand(options.gemm, options.gemm), options.dtype)
-    product = _compiled(keras, lambda: keras.ops.matmul(left, left))
+    product = _compiled(keras, keras.ops.matmul)
     return {
         "step": lambda: float(clip.train_on_batch(pairs)),
-        "gemm": lambda: float(keras.ops.max(product())),
+        "gemm": lambda: float(keras.ops.max(product(left, left))),
     }
 
 
@@ -130,6 +134,7 @@ def parser():
     made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     made.add_argument("--patch-dropout", type=float, default=0.0)
     made.add_argument("--gemm", type=int, default=2048, help="side of the matrices multiplied")
+    made.add_argument("--captions", choices=CAPTIONS, default="ordinary", help="in their length")
     made.add_argument("--gpu", action="store_true", help="compute on a GPU")
     return made
 

