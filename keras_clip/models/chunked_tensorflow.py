@@ -45,13 +45,14 @@ class _Loops:
         return keras.tree.map_structure(lambda x: tf.gather(x, places), self.rows)
 
     def loop(self, body, *start):
-        """Run `body(index, ...)` for every chunk; returns what the last one returned."""
+        """Run `body(index, ...)` for every chunk, one at a time, or memory would be of ten."""
         import tensorflow as tf
 
         def step(index, *loop):
             return index + 1, *body(index, *loop)
 
-        return tf.while_loop(lambda i, *_: i < self.chunks, step, (tf.constant(0), *start))[1:]
+        start = (tf.constant(0), *start)
+        return tf.while_loop(lambda i, *_: i < self.chunks, step, start, parallel_iterations=1)[1:]
 
     def forward(self, values):
         """All outputs, and the state at the end."""
