@@ -50,8 +50,10 @@ def peak(backend, pairs, chunk_size=None, sigmoid=False, encoder=ENCODER):
 def fresh(backend, script, *arguments):
     """Run a script that prints JSON in a process of its own, and return what it printed."""
     environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    # One arena a process, so that freed memory is not counted once a thread.
-    environment.update(CUDA_VISIBLE_DEVICES="", MALLOC_ARENA_MAX="1")
+    # What is freed goes back to the system at once: neither holes in the C library's heap count,
+    # which let torch's peaks grow to three times what it holds, nor what each thread keeps.
+    malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**18)}
+    environment.update(malloc, CUDA_VISIBLE_DEVICES="")
     here = os.path.dirname(os.path.abspath(__file__))
     environment["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

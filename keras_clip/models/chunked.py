@@ -88,7 +88,7 @@ def jax_chunks(function, values, state, rows, chunk_size):
 
 def torch_chunks(function, values, state, rows, chunk_size):
     """`map_chunks` by torch's own checkpoints."""
-    from torch.utils.checkpoint import checkpoint
+    from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
     count = len(keras.tree.flatten(rows)[0])
     size = -(-count // -(-count // chunk_size))
@@ -96,7 +96,9 @@ def torch_chunks(function, values, state, rows, chunk_size):
     for start in range(0, count, size):
         chunk = keras.tree.map_structure(lambda x, i=start: x[i : i + size], rows)
         # torch's own state is kept too, since Keras's dropout draws from it on torch.
-        output, state = checkpoint(function, values, state, chunk, use_reentrant=False)
+        # An early stop is an exception, whose cycle of references would hold a chunk for long.
+        with set_checkpoint_early_stop(False):
+            output, state = checkpoint(function, values, state, chunk, use_reentrant=False)
         outputs.append(output)
     return ops.concatenate(outputs), state
 

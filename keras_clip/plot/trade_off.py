@@ -30,12 +30,12 @@ def wise_ft(sweep, task="task", elsewhere="elsewhere"):
     figure = new_figure(5.2, 4.3)
     axes = plain(axes_at(figure, 0.75, 0.5, 4.2, 3.2))
     axes.plot(x[order], y[order], color=RIGHT, linewidth=1.6, marker="o", markersize=4.5)
-    for place, name in ((order[0], "zero-shot"), (order[-1], "fine-tuned")):
-        _note(axes, x[place], y[place], f"{name} ({sweep.alphas[place]:g})", FAINT)
+    for place, name, side in ((order[0], "zero-shot", -1), (order[-1], "fine-tuned", 1)):
+        _note(axes, x[place], y[place], f"{name} ({sweep.alphas[place]:g})", FAINT, side)
     best = sweep.alphas.index(sweep.best)
     axes.plot(x[best], y[best], "o", color=INK, markersize=9, fillstyle="none", markeredgewidth=1.6)
     if best not in (order[0], order[-1]):
-        _note(axes, x[best], y[best], f"{sweep.best:g}", INK)
+        _note(axes, x[best], y[best], f"{sweep.best:g}", INK, 1)
     style = {"transform": axes.transAxes, "va": "bottom"}
     write(axes, 0, 1.05, "WiSE-FT", fontweight="bold", fontsize=SIZE + 1, **style)
     summary = f"best at {sweep.best:g}: {y[best]:.1f} % and {x[best]:.1f} %"
@@ -47,8 +47,8 @@ def wise_ft(sweep, task="task", elsewhere="elsewhere"):
     return figure
 
 
-def _note(axes, x, y, text, colour):
-    """A text beside a point."""
-    axes.annotate(
-        text, (x, y), (7, -3), textcoords="offset points", fontsize=SIZE, color=colour, va="top"
-    )
+def _note(axes, x, y, text, colour, side):
+    """A text above a point, or below it where the side is -1."""
+    va = "bottom" if side > 0 else "top"
+    style = {"fontsize": SIZE, "color": colour, "ha": "center", "va": va}
+    axes.annotate(text, (x, y), (0, 8 * side), textcoords="offset points", **style)
