@@ -30,8 +30,10 @@ def seen(clip):
     return widths
 
 
-@pytest.mark.parametrize("text", [{"pooling": "highest_id"}, {"end_token_id": 602}])
-@pytest.mark.parametrize("captions", [1, 2])
+@pytest.mark.parametrize(
+    ("text", "captions"),
+    [({"pooling": "highest_id"}, 1), ({"pooling": "end_token", "end_token_id": 602}, 2)],
+)
 def test_gradients_are_those_of_whole_rows(text, captions):
     keras.utils.set_random_seed(0)
     clip = tiny_clip(text=text)
