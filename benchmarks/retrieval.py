@@ -14,7 +14,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 DIM = 512
 START = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 rows, dim = int(sys.argv[1]), int(sys.argv[2])
 random = np.random.default_rng(0)

@@ -64,6 +64,15 @@ def test_fit_and_evaluate_cut():
     assert set(widths) == {12}
 
 
+def test_hosts_of_one_batch_get_all(monkeypatch):
+    monkeypatch.setattr("keras_clip.models.contrastive_model.host_count", lambda: 2)
+    clip = tiny_clip()
+    widths = seen(clip)
+    clip.compile("sgd")
+    clip.test_on_batch({"images": tiny_images(PAIRS), "token_ids": short_texts(5)})
+    assert set(widths) == {CONTEXT}
+
+
 @pytest.mark.parametrize("text", [{"causal": False}, {"pooling": "last"}])
 def test_a_tower_that_reads_all_gets_all(text):
     config, token_ids = tiny_clip(text=text).config.text, short_texts(5)

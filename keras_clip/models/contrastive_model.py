@@ -13,7 +13,7 @@ from keras_clip.models.kept_weights import kept_weights
 from keras_clip.models.pair_checks import check_batches, check_counts, check_loss, check_weights
 from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
-from keras_clip.models.replicas import gather_replicas, refuse_processes, replica_count
+from keras_clip.models.replicas import gather_replicas, host_count, refuse_processes, replica_count
 from keras_clip.models.teacher import (
     check_teacher,
     fed_teacher,
@@ -118,11 +118,14 @@ class Contrastive:
         """Leave padding that no text of an array reaches out of it."""
         if isinstance(x, tuple):
             return (self._cut(x[0]), *x[1:])
-        if not (isinstance(x, dict) and isinstance(x.get("token_ids"), np.ndarray)):
+        token_ids = x.get("token_ids") if isinstance(x, dict) else None
+        if not isinstance(token_ids, np.ndarray) or token_ids.dtype.kind not in "iu":
+            return x
+        if host_count() > 1:  # whose rows of one batch must be of one length
             return x
         models = [self, getattr(self.contrastive_loss, "teacher", None)]
         configs = [model.config.text for model in models if hasattr(model, "config")]
-        return {**x, "token_ids": cut_texts(x["token_ids"], *configs)}
+        return {**x, "token_ids": cut_texts(token_ids, *configs)}
 
     def make_train_function(self, force=False):
         made = self.train_function

@@ -12,6 +12,15 @@ def replica_count():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def host_count():
+    """How many processes give a step on JAX their own rows of a batch; 1 elsewhere."""
+    if keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    return jax.process_count()
+
+
 def gather_replicas(batch):
     """Put the rows of all replicas together, in nested dictionaries of tensors; differentiable.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 # Lengths that texts are cut to; each is compiled once.
-BUCKETS = (8, 12, 16, 24, 32, 48, 64)
+_BUCKETS = (8, 12, 16, 24, 32, 48, 64)
 
 
 def used_lengths(token_ids, config):
@@ -22,11 +22,6 @@ def used_lengths(token_ids, config):
     return np.argmax(token_ids == config.end_token_id, axis=-1) + 1
 
 
-def bucket(length, longest):
-    """Round a length up to one of few, `longest` at most."""
-    return next((b for b in BUCKETS if length <= b < longest), longest)
-
-
 def cut_texts(token_ids, *configs):
     """Leave out what no text tower reads of any text: (..., T) -> (..., at most T).
 
@@ -36,5 +31,6 @@ def cut_texts(token_ids, *configs):
         token_ids: array.
         configs: TextConfig of each model that is given them.
     """
-    length = max(used_lengths(token_ids, config).max(initial=1) for config in configs)
-    return token_ids[..., : bucket(length, token_ids.shape[-1])]
+    used = max(used_lengths(token_ids, config).max(initial=1) for config in configs)
+    longest = token_ids.shape[-1]
+    return token_ids[..., : next((b for b in _BUCKETS if used <= b < longest), longest)]
