@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
-from tiny_models import IMAGE_SIZE, tiny_tokenizer
+from tiny_models import IMAGE_SIZE, tiny_text_config, tiny_tokenizer
 
 from keras_clip.preprocessing import Augmentation, ImageConfig, ImageProcessor
 
@@ -14,7 +14,9 @@ COUNT = 23
 AUGMENTATION = Augmentation((0.4, 1), flip_rate=0.5, color_jitter=(0.3, 0.3, 0.3, 0.1))
 TOKENIZER = tiny_tokenizer()
 MODEL = SimpleNamespace(  # all that pairs ask of a CLIP
-    image_processor=ImageProcessor(ImageConfig(IMAGE_SIZE)), tokenizer=TOKENIZER
+    image_processor=ImageProcessor(ImageConfig(IMAGE_SIZE)),
+    tokenizer=TOKENIZER,
+    config=SimpleNamespace(text=tiny_text_config()),
 )
 BROKEN = ("03.png", "11.png", "20.png")
 

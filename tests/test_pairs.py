@@ -19,6 +19,7 @@ from pair_folder import (
     shard,
     write_pairs,
 )
+from tiny_models import tiny_clip
 
 from keras_clip.data import open_pictures
 from keras_clip.preprocessing import Augmentation
@@ -128,6 +129,25 @@ def test_several_captions_a_picture(pictures):
         known = TOKENIZER(captions(row))
         times = [(batch[row] == one).all(-1).sum() for one in known]
         assert sum(times) == 4 and max(times) - min(times) <= 1
+
+
+@pytest.mark.parametrize("length", [4, TOKENIZER.context_length])
+def test_captions_are_cut_to_a_length(pictures, length):
+    pairs = Pairs(pictures, MODEL, 3, shuffle=False, captions="first", context_length=length)
+    expected = TOKENIZER([f"number {row}" for row in range(3)], length)
+    np.testing.assert_array_equal(pairs[0]["token_ids"], expected)
+    several = Pairs(pictures, MODEL, 3, captions=2, context_length=length)
+    assert several[0]["token_ids"].shape == (3, 2, length)
+
+
+def test_lengths_that_the_text_tower_cannot_take_are_refused(pictures):
+    with pytest.raises(ValueError, match="from 2 to the model's 16, not 17"):
+        Pairs(pictures, MODEL, 3, context_length=17)
+    for text in ({"causal": False}, {"pooling": "last"}):
+        clip = tiny_clip(tokenizer=TOKENIZER, text=text)
+        with pytest.raises(ValueError, match="reads what is behind a caption's end"):
+            Pairs(pictures, clip, 3, context_length=8)
+        assert Pairs(pictures, clip, 3, context_length=16)[0]["token_ids"].shape == (3, 16)
 
 
 def test_each_host_has_its_own_rows_of_every_batch(pictures):

@@ -1,5 +1,6 @@
 """`fit` takes pairs, and any dataset of such batches, on each backend."""
 
+import keras
 import numpy as np
 import pytest
 from pair_folder import AUGMENTATION, TOKENIZER, write_broken_pairs, write_pairs
@@ -47,6 +48,19 @@ def test_fit_takes_any_dataset_of_such_batches(folder, clip, backend):
         clip.fit(dataset, steps_per_epoch=2, shuffle=False, verbose=0)
         before += 2
         assert clip.optimizer.iterations == before
+
+
+def test_captions_without_their_padding_train_alike(folder):
+    trained = []
+    for length in (None, 12):  # the longest caption has 11 tokens
+        keras.utils.set_random_seed(0)
+        model = tiny_clip(tokenizer=TOKENIZER)
+        model.compile(keras.optimizers.SGD(0.1))
+        pairs = Pairs(folder, model, 8, AUGMENTATION, context_length=length)
+        fitted = model.fit(pairs.batches(), steps_per_epoch=3, shuffle=False, verbose=0)
+        trained.append([*fitted.history["loss"], *model.get_weights()])
+    for whole, cut in zip(*trained, strict=True):
+        np.testing.assert_allclose(cut, whole, rtol=2e-6, atol=2e-6)
 
 
 def test_too_many_broken_samples_end_fit(tmp_path, clip):

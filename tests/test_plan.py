@@ -119,6 +119,16 @@ def test_chunks_trade_memory_for_a_forward_pass(clip):
     assert plan(clip, 64, optimizer_slots=0).optimizer == 0
 
 
+def test_shorter_texts_cost_less(clip):
+    whole, short = plan(clip, 64), plan(clip, 64, context_length=8)
+    assert short.vision_forward_flops == whole.vision_forward_flops
+    projection = 2 * 8 * 6
+    blocks = [cost.text_forward_flops - projection for cost in (whole, short)]
+    # Half of the projections and perceptrons, a quarter of the products of attention.
+    assert blocks[1] == blocks[0] / 2 - 2 * 2 * 8 * 8 * 8
+    assert short.inputs == whole.inputs - 64 * 4 * 8 and short.weights == whole.weights
+
+
 def test_a_frozen_tower_costs_its_forward_pass_alone(clip):
     whole = plan(clip, 16)
     clip.get_layer("vision").trainable = False

@@ -175,14 +175,16 @@ def test_a_dry_run_takes_two_steps_and_writes_nothing(run, recipe, trained, tmp_
     said = json.loads(out)
     assert code == 0 and sorted(trained.rglob("*")) == before
     assert said["steps"] == 9 and said["pairs"] == COUNT and said["start"] == STEPS
+    longest, computed = said["tokens"]
+    assert 5 < longest < computed == 16
     assert len(said["losses"]) == 2 and np.isfinite(said["losses"]).all()
     assert said["plan"]["parameters"] == said["trained_parameters"] > 0
     assert said["seconds"] == pytest.approx(3 * said["step"])
     assert tomllib.loads(said["recipe"])["run"]["steps"] == 9
     show_trained(said)
     shown = capsys.readouterr().out
-    for text in ("[model.vision]", "parameters", "would go on from step", "nothing was written"):
-        assert text in shown
+    assert all(text in shown for text in ("[model.vision]", "parameters", "nothing was written"))
+    assert "would go on from step" in shown and "in the first batch, of 16" in shown
 
 
 REFUSED = {

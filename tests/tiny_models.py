@@ -24,13 +24,17 @@ def tiny_tokenizer():
     return CLIPTokenizer.from_file(VOCABULARY, context_length=CONTEXT)
 
 
+def tiny_text_config(**changes):
+    text = {"vocabulary_size": 603, "context_length": CONTEXT, **ENCODER, "num_layers": 1}
+    return TextConfig(**{**text, **changes}, projection_dim=6)
+
+
 def tiny_clip(dtype=None, tokenizer=None, text=None, **changes):
     """A CLIP of two towers of one layer; `text` and `changes` are fields of its configurations."""
     encoder = {**ENCODER, "num_layers": 1}
     vision = {"patch_size": 4, "image_size": IMAGE_SIZE, "use_norm_pre": True, "epsilon": 1e-5}
     vision = {**encoder, **vision, "projection_dim": 6, **changes}
-    text = {"vocabulary_size": 603, "context_length": CONTEXT, **encoder, **(text or {})}
-    config = CLIPConfig(ViTConfig(**vision), TextConfig(**text, projection_dim=6))
+    config = CLIPConfig(ViTConfig(**vision), tiny_text_config(**text or {}))
     return CLIP(config, tokenizer, dtype=dtype)
 
 

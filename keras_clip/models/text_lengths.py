@@ -9,13 +9,11 @@ _BUCKETS = (8, 12, 16, 24, 32, 48, 64)
 def used_lengths(token_ids, config):
     """Count the tokens that reach the embedding of each text: (..., T) int -> (...) int.
 
-    Under a causal mask nothing behind the end of a text does.
-
     Args:
         token_ids: array.
         config: TextConfig.
     """
-    if not config.causal or config.pooling == "last":
+    if not _reads_to_the_end(config):
         return np.full(token_ids.shape[:-1], token_ids.shape[-1])
     if config.pooling == "highest_id":
         return np.argmax(token_ids, axis=-1) + 1
@@ -34,3 +32,28 @@ def cut_texts(token_ids, *configs):
     used = max(used_lengths(token_ids, config).max(initial=1) for config in configs)
     longest = token_ids.shape[-1]
     return token_ids[..., : next((b for b in _BUCKETS if used <= b < longest), longest)]
+
+
+def shorter_length(length, config):
+    """Return a length that texts may be cut and padded to instead of the tower's own.
+
+    Args:
+        length: int.
+        config: TextConfig.
+
+    Raises:
+        ValueError: it is out of range, or the tower reads the padding too.
+    """
+    longest = config.context_length
+    if not 2 <= length <= longest:
+        raise ValueError(f"context_length is from 2 to the model's {longest}, not {length}.")
+    if length < longest and not _reads_to_the_end(config):
+        raise ValueError(
+            f"context_length is the model's {longest}, not {length}: its text tower also reads "
+            "what is behind a caption's end."
+        )
+    return length
+
+
+def _reads_to_the_end(config):
+    return config.causal and config.pooling != "last"

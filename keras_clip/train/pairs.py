@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_clip.data import Pictures, open_pictures
+from keras_clip.models.text_lengths import shorter_length
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.images import core_count
 from keras_clip.train.pair_broken import Broken, BrokenPairsError, told
@@ -46,6 +47,9 @@ class Pairs:
             busy; a script that uses them needs `if __name__ == "__main__":`.
         max_broken: 0 to 1, the largest share of samples that may be unusable.
         columns: as of `open_pictures`.
+        context_length: int. Tokens that captions are padded to, longer ones being cut; None: the
+            model's. Steps become as much faster as a causal text tower has less to read; others
+            read the padding too, and have no choice.
 
     Raises:
         ValueError: an argument is out of range, there are no captions, or less than a batch.
@@ -68,6 +72,7 @@ class Pairs:
         workers=0,
         max_broken=0.01,
         columns=None,
+        context_length=None,
     ):
         import_grain()
         pictures = source if isinstance(source, Pictures) else open_pictures(source, columns)
@@ -77,6 +82,7 @@ class Pairs:
         self.batch_size, self.places = batch_size, _places(batch_size, *hosts)
         self._samples = Samples(pictures, clip.image_processor, augmentation, seed, captions)
         self._tokenizer = clip.tokenizer
+        self._context_length = context_length and shorter_length(context_length, clip.config.text)
         self._order = Order(len(pictures), batch_size, seed if shuffle else None)
         self._threads = threads or (1 if workers else core_count())
         self._broken = Broken(max_broken)
@@ -145,7 +151,7 @@ class Pairs:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pairs")
         rows, texts, broken = zip(*self._pool.map(fill, range(len(self.places))), strict=True)
-        token_ids = self._tokenizer([text for some in texts for text in some])
+        token_ids = self._tokenizer([text for some in texts for text in some], self._context_length)
         if isinstance(self._samples.captions, int):
             token_ids = token_ids.reshape(len(rows), self._samples.captions, -1)
         x = {"images": arrays.get("images", arrays), "token_ids": token_ids}

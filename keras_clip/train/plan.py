@@ -1,7 +1,7 @@
 """What a training step of a CLIP will cost, before it is run."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from keras_clip.models.clip import require_clip
 from keras_clip.train.activations import kept_numbers
@@ -44,7 +44,15 @@ class Plan:
         return asdict(self)
 
 
-def plan(clip, batch_size, chunk_size=None, optimizer_slots=2, ema=False, rematerialized=False):
+def plan(
+    clip,
+    batch_size,
+    chunk_size=None,
+    optimizer_slots=2,
+    ema=False,
+    rematerialized=False,
+    context_length=None,
+):
     """Estimate a training step of a CLIP, without running it.
 
     A training step takes 3 times the FLOPs of the forward pass, a fourth where it is computed
@@ -57,6 +65,7 @@ def plan(clip, batch_size, chunk_size=None, optimizer_slots=2, ema=False, remate
         optimizer_slots: int. Numbers that the optimizer keeps a weight; 2 for Adam.
         ema: bool. Whether a moving average of the weights is kept.
         rematerialized: bool. Whether the model was built under `keras.RematScope`.
+        context_length: int or None. Tokens of the texts; None: the model's.
 
     Returns:
         Plan.
@@ -67,7 +76,8 @@ def plan(clip, batch_size, chunk_size=None, optimizer_slots=2, ema=False, remate
     config = require_clip(clip, "clip").config
     if batch_size < 2:
         raise ValueError(f"batch_size is at least 2 pairs, not {batch_size}.")
-    towers = [(clip.get_layer("vision"), config.vision), (clip.get_layer("text"), config.text)]
+    text = replace(config.text, context_length=context_length or config.text.context_length)
+    towers = [(clip.get_layer("vision"), config.vision), (clip.get_layer("text"), text)]
     chunked = bool(chunk_size) and chunk_size < batch_size
     again = chunked or rematerialized
     flops = [_step_flops(tower, of, again) for tower, of in towers]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_clip.models.text_lengths import used_lengths
 from keras_clip.train.checkpoint_restoring import latest
 from keras_clip.train.checkpoint_state import step_of
 from keras_clip.train.plan import plan
@@ -23,7 +24,8 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
 
     Returns:
         Dictionary: `recipe`, the resolved text; `pairs`, `batches_per_epoch`, `steps`, `start` (the
-        step at which the run would go on), `evaluations` (their names), `plan` (as of
+        step at which the run would go on), `evaluations` (their names), `tokens` (of the longest
+        caption in the first batch, and those that the model computes of each), `plan` (as of
         `keras_clip.train.plan`), `trained_parameters`, `losses` of the two steps, `first_step` and
         `step` in seconds, the first of which compiles, and `seconds` that the rest would take.
 
@@ -39,6 +41,7 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
     planned = plan(
         clip, recipe.data.batch_size, recipe.data.chunk_size,
         ema=recipe.optimizer.ema_momentum is not None, rematerialized=recipe.model.remat,
+        context_length=recipe.data.context_length,
     )  # fmt: skip
     clock = _Clock()
     clip.fit(
@@ -50,6 +53,7 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
         "recipe": recipe.to_toml(),
         "pairs": len(pairs.pictures),
         "batches_per_epoch": len(pairs),
+        "tokens": _tokens(pairs, clip.config.text),
         "steps": steps,
         "start": start,
         "evaluations": list(measured),
@@ -60,6 +64,12 @@ def dry_run(recipe, directory, from_preset=None, load_prompts=None):
         "step": last - first,
         "seconds": max(0, steps - start) * (last - first),
     }
+
+
+def _tokens(pairs, config):
+    batch, _ = pairs.make(0)
+    token_ids = (batch if pairs.groups is None else batch[0])["token_ids"]
+    return int(used_lengths(token_ids, config).max()), token_ids.shape[-1]
 
 
 class _Clock(keras.callbacks.Callback):

@@ -29,7 +29,7 @@ def make_pairs(recipe, clip, pictures, hosts=(0, 1)):
     return Pairs(
         pictures, clip, data.batch_size, data.augmentation, recipe.run.seed, data.shuffle,
         captions=data.captions, groups=data.groups, hosts=hosts, threads=data.threads,
-        workers=data.workers, max_broken=data.max_broken,
+        workers=data.workers, max_broken=data.max_broken, context_length=data.context_length,
     )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ class DataSection:
         shuffle: whether each epoch has an order of its own.
         captions: of a picture with several, `random` takes one at a time, `first` the first, a
             number so many of them.
+        context_length: tokens that captions are cut and padded to, which makes steps faster; None:
+            the model's.
         groups: pairs that are no negatives of each other: of one class (`labels`), or with one
             picture (`pictures`); None: none.
         threads: that decode; None: one a core.
@@ -110,6 +112,7 @@ class DataSection:
     chunk_size: int | None = None
     shuffle: bool = True
     captions: Literal["random", "first"] | int = "random"
+    context_length: int | None = None
     groups: Literal["labels", "pictures"] | None = None
     threads: int | None = None
     workers: int = 0
