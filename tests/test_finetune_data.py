@@ -97,6 +97,6 @@ def test_rates_follow_what_trains_and_how_large_it_is():
     vit = tiny_vit(num_classes=3)
     assert finetune.default_learning_rate(vit) == 3e-4  # the largest there is
     assert finetune.default_learning_rate(finetune.only_head(vit)) == 1e-3
-    assert finetune.default_learning_rate(finetune.lora(finetune.full(vit))) == pytest.approx(6e-3)
+    assert finetune.default_learning_rate(finetune.lora(finetune.full(vit))) == pytest.approx(3e-3)
     large = keras.Sequential([keras.Input((4300,)), keras.layers.Dense(2000, use_bias=False)])
     assert finetune.default_learning_rate(large) == pytest.approx(1e-4)

@@ -10,7 +10,7 @@ from keras_clip.train import adamw
 # Of a ViT-B/32, which has 86 million weights in its image tower; larger models take smaller steps.
 _FULL_RATE, _FULL_WEIGHTS = 1e-5, 86e6
 _SMALLEST, _LARGEST = 1e-6, 3e-4
-_ADAPTERS = 20  # times the rate of full fine-tuning: their product is small at first
+_ADAPTERS = 10  # times the rate of full fine-tuning: their product is small at first
 _HEAD_RATE = 1e-3
 
 
@@ -77,7 +77,7 @@ def default_learning_rate(model):
     """The learning rate for what of a model trains.
 
     1e-3 where that is a head alone; else 1e-5 * 86 million / the number of weights, from 1e-6 to
-    3e-4; and 20 times as much for adapters.
+    3e-4; and 10 times as much for adapters.
 
     Args:
         model: keras.Model, frozen and with adapters as it will be trained.
