@@ -9,6 +9,7 @@ from scenes import DIGITS, KINDS, draw_scene, pick, twin
 # Share of the kinds of scene in a batch, in the order of KINDS: single, pair, count, digit.
 SHARES = (0.45, 0.17, 0.1, 0.28)
 TWIN = 0.5
+ENLARGED = 0.15  # share of the handwriting that is shown as it is
 
 
 def draw_captions(count, rng, shares=SHARES, keep=None):
@@ -72,4 +73,5 @@ def draw_picture(scene, rng, split="train"):
     """A picture of the scene, its handwriting drawn by lot from the split."""
     if scene.kind != "digit":
         return render(scene, rng)
-    return render(scene, rng, digits.ink(DIGITS.index(scene.things[0].shape), rng, split))
+    ink = digits.ink(DIGITS.index(scene.things[0].shape), rng, split)
+    return render(scene, rng, ink, enlarged=rng.random() < ENLARGED)

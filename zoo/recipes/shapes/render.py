@@ -15,7 +15,7 @@ COUNT_RADII = (0.11, 0.14)
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BOX, Image.Resampling.LANCZOS)
 
 
-def render(scene, rng, ink=None, size=64):
+def render(scene, rng, ink=None, size=64, enlarged=False):
     """A picture of `scene`, (size, size, 3) uint8; the same for the same state of `rng`.
 
     Args:
@@ -23,12 +23,14 @@ def render(scene, rng, ink=None, size=64):
         rng: np.random.Generator; decides everything that the scene leaves open.
         ink: (8, 8) float in 0..1, the handwriting of a digit scene; None: a training picture.
         size: side in pixels.
+        enlarged: bool; a handwriting is laid on the page as it is, merely enlarged to fill it.
     """
     side = int(round(size * pick(rng, (2.0, 2.5, 3.0))))
     page = background(scene, side, rng)
     if scene.kind == "digit":
         value = DIGITS.index(scene.things[0].shape)
-        draw_digit(page, scene, digits.ink(value, rng) if ink is None else ink, rng)
+        draw = enlarge_digit if enlarged else draw_digit
+        draw(page, scene, digits.ink(value, rng) if ink is None else ink, rng)
     for thing, (x, y), radius in layout(scene, rng):
         draw_thing(page, thing, (x * side, y * side), radius * side, rng)
     page = page.resize((size, size), pick(rng, FILTERS), reducing_gap=None)
@@ -129,7 +131,17 @@ def draw_digit(page, scene, ink, rng):
     resample = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
     mask = grey.transform(page.size, Image.Transform.AFFINE, matrix, resample)
     gain = rng.uniform(1.0, 1.6)
-    mask = mask.point([min(255, int(v * gain)) for v in range(256)])
+    lay_ink(page, scene, mask.point([min(255, int(v * gain)) for v in range(256)]), rng)
+
+
+def enlarge_digit(page, scene, ink, rng):
+    """Lays a handwritten digit on the page as it is, every pixel of it a square."""
+    grey = Image.fromarray((ink * 255).astype("uint8"))
+    lay_ink(page, scene, grey.resize(page.size, Image.Resampling.NEAREST), rng)
+
+
+def lay_ink(page, scene, mask, rng):
+    """Pastes the scene's ink where the mask is."""
     colour = tint(scene.things[0].colour, rng)
     page.paste(tuple(int(c) for c in colour), mask=mask)
 
