@@ -109,7 +109,7 @@ def test_a_dry_run_says_what_would_train(run, clip_preset, folders, tmp_path, re
         assert trained == 64 * 2 + 2 and "learning_rate" not in plan
         return
     assert plan["steps"] == 10
-    assert plan["learning_rate"] == pytest.approx(6e-3 if recipe == "lora" else 3e-4)
+    assert plan["learning_rate"] == pytest.approx(3e-3 if recipe == "lora" else 3e-4)
     if recipe == "flyp":
         assert trained == parameters
     elif share == "all":
