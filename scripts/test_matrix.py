@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Two workers fill the two cores of a small machine; each holds Keras, a backend and torch for the
-# references, 1 to 2 GB, so that more of them would need more memory than they save time.
+# references, 1 to 2 GB, or 6 for a real size, so that more would need more memory than they save
+# time.
 WORKERS = "2"
 QUICK = "not slow and not network and not speed"
 
@@ -51,16 +52,21 @@ def run_pytest(title: str, backend: str, arguments: list[str], **environment: st
     return run
 
 
-def run_backend(backend: str, more: list[str]) -> list[Run]:
-    """Runs the quick tests on two workers, then those that measure time with the machine idle."""
-    parallel = ["-n", WORKERS, "--dist", "loadfile", "-m", QUICK]
-    quick = {
+def run_parallel(title: str, backend: str, marks: str, more: list[str]) -> Run:
+    """Runs the tests with these marks on two workers."""
+    arguments = ["-n", WORKERS, "--dist", "loadfile", "-m", marks, *more]
+    environment = {
         "OMP_NUM_THREADS": "1",  # workers that each start a thread per core would fight over them
         # Tiny models compile longer than they run, and a third of that is optimisation.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
+    return run_pytest(title, backend, arguments, **environment)
+
+
+def run_backend(backend: str, more: list[str]) -> list[Run]:
+    """Runs the quick tests, then those that measure time with the machine idle."""
     return [
-        run_pytest(backend, backend, [*parallel, *more], **quick),
+        run_parallel(backend, backend, QUICK, more),
         run_pytest(f"{backend}, speed", backend, ["-m", "speed", *more]),
     ]
 
@@ -86,8 +92,8 @@ def main() -> int:
     cut = own.index("--") if "--" in own else len(own)
     options, more = parser.parse_args(own[:cut]), own[cut + 1 :]
     runs = [run for backend in options.backends for run in run_backend(backend, more)]
-    if options.slow:  # one worker: a real size takes gigabytes
-        runs.append(run_pytest(f"{options.slow}, slow", options.slow, ["-m", "slow", *more]))
+    if options.slow:
+        runs.append(run_parallel(f"{options.slow}, slow", options.slow, "slow", more))
     print(summary(runs), flush=True)
     nothing = not any(run.passed for run in runs)
     return 1 if nothing or not all(run.ok for run in runs) else 0
