@@ -13,7 +13,7 @@ def used_lengths(token_ids, config):
         token_ids: array.
         config: TextConfig.
     """
-    if not _reads_to_the_end(config):
+    if not _ignores_padding(config):
         return np.full(token_ids.shape[:-1], token_ids.shape[-1])
     if config.pooling == "highest_id":
         return np.argmax(token_ids, axis=-1) + 1
@@ -34,26 +34,24 @@ def cut_texts(token_ids, *configs):
     return token_ids[..., : next((b for b in _BUCKETS if used <= b < longest), longest)]
 
 
-def shorter_length(length, config):
-    """Return a length that texts may be cut and padded to instead of the tower's own.
+def check_length(length, config):
+    """Raise a ValueError where texts cannot be cut and padded to a length.
 
     Args:
-        length: int.
+        length: int, or None: the tower's own.
         config: TextConfig.
-
-    Raises:
-        ValueError: it is out of range, or the tower reads the padding too.
     """
     longest = config.context_length
+    if length in (None, longest):
+        return
     if not 2 <= length <= longest:
         raise ValueError(f"context_length is from 2 to the model's {longest}, not {length}.")
-    if length < longest and not _reads_to_the_end(config):
+    if not _ignores_padding(config):
         raise ValueError(
             f"context_length is the model's {longest}, not {length}: its text tower also reads "
             "what is behind a caption's end."
         )
-    return length
 
 
-def _reads_to_the_end(config):
+def _ignores_padding(config):
     return config.causal and config.pooling != "last"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_clip.data import Pictures, open_pictures
-from keras_clip.models.text_lengths import shorter_length
+from keras_clip.models.text_lengths import check_length
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.images import core_count
 from keras_clip.train.pair_broken import Broken, BrokenPairsError, told
@@ -78,11 +78,13 @@ class Pairs:
         pictures = source if isinstance(source, Pictures) else open_pictures(source, columns)
         _check_numbers(seed, captions, workers, max_broken)
         _check_pictures(pictures, batch_size, groups)
+        if context_length is not None:
+            check_length(context_length, clip.config.text)
         self.pictures, self.groups, self.workers = pictures, groups, workers
         self.batch_size, self.places = batch_size, _places(batch_size, *hosts)
         self._samples = Samples(pictures, clip.image_processor, augmentation, seed, captions)
         self._tokenizer = clip.tokenizer
-        self._context_length = context_length and shorter_length(context_length, clip.config.text)
+        self._context_length = context_length
         self._order = Order(len(pictures), batch_size, seed if shuffle else None)
         self._threads = threads or (1 if workers else core_count())
         self._broken = Broken(max_broken)

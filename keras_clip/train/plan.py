@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from keras_clip.models.clip import require_clip
+from keras_clip.models.text_lengths import check_length
 from keras_clip.train.activations import kept_numbers
 from keras_clip.train.flops import forward_flops
 
@@ -71,11 +72,13 @@ def plan(
         Plan.
 
     Raises:
-        ValueError: it is no CLIP, or the batch has fewer than 2 pairs.
+        ValueError: it is no CLIP, the batch has fewer than 2 pairs, or its texts cannot be of that
+            length.
     """
     config = require_clip(clip, "clip").config
     if batch_size < 2:
         raise ValueError(f"batch_size is at least 2 pairs, not {batch_size}.")
+    check_length(context_length, config.text)
     text = replace(config.text, context_length=context_length or config.text.context_length)
     towers = [(clip.get_layer("vision"), config.vision), (clip.get_layer("text"), text)]
     chunked = bool(chunk_size) and chunk_size < batch_size

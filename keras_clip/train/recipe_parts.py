@@ -5,6 +5,7 @@ import math
 from keras_clip.data import open_pictures
 from keras_clip.models.clip import require_clip
 from keras_clip.models.contrastive import ContrastiveLoss
+from keras_clip.models.text_lengths import check_length
 from keras_clip.train import measures
 from keras_clip.train.optimizer import adamw
 from keras_clip.train.pairs import Pairs
@@ -54,18 +55,17 @@ def compile_clip(clip, recipe, steps, from_preset=None):
         given.layer_decay, None if math.isinf(given.clip_norm) else given.clip_norm,
         given.ema_momentum, beta_1=given.beta_1, beta_2=given.beta_2, epsilon=given.epsilon,
     )  # fmt: skip
-    clip.compile(optimizer, _loss(recipe.loss, from_preset), chunk_size=recipe.data.chunk_size)
+    clip.compile(optimizer, _loss(recipe, from_preset), chunk_size=recipe.data.chunk_size)
 
 
-def _loss(section, from_preset):
-    teacher = {}
+def _loss(recipe, from_preset):
+    section, teacher = recipe.loss, {}
     if section.teacher:
         if from_preset is None:
             raise ValueError("The recipe names a teacher: give from_preset=keras_clip.from_preset.")
-        teacher = {
-            "teacher": require_clip(from_preset(section.teacher), section.teacher),
-            "distillation_weight": section.distillation_weight,
-        }
+        clip = require_clip(from_preset(section.teacher), section.teacher)
+        check_length(recipe.data.context_length, clip.config.text)
+        teacher = {"teacher": clip, "distillation_weight": section.distillation_weight}
     return ContrastiveLoss(
         label_smoothing=section.label_smoothing, match_duplicates=section.match_duplicates,
         **teacher,
