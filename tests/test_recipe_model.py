@@ -7,8 +7,9 @@ from PIL import Image
 from tiny_models import VOCABULARY, tiny_clip, tiny_tokenizer
 
 from keras_clip.evaluate import zero_shot
+from keras_clip.train.recipe import Recipe
 from keras_clip.train.recipe_model import build_clip
-from keras_clip.train.recipe_parts import evaluations
+from keras_clip.train.recipe_parts import compile_clip, evaluations
 from keras_clip.train.recipe_sections import EvaluateSection, ModelSection
 
 ENCODER = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 12, "projection_dim": 6}
@@ -96,3 +97,24 @@ def test_an_evaluation_takes_labels_and_templates_from_a_set_of_prompts(tmp_path
     measure = evaluations(recipe, lambda name: {"own": prompts}[name])["zero_shot"]
     own = zero_shot(clip, tmp_path, templates=["a {}", "the {}"])
     assert measure(clip)["top1"] == own.top1
+
+
+def test_a_teacher_is_loaded_and_reads_what_the_student_reads(clip):
+    recipe = Recipe.from_dict(
+        {
+            "model": {"start": "a_student"},
+            "data": {"source": "pairs", "context_length": 8},
+            "loss": {"teacher": "a_teacher", "distillation_weight": 0.5},
+            "optimizer": {"learning_rate": 0.1},
+            "run": {"steps": 4},
+        }
+    )
+    teacher = tiny_clip(tokenizer=tiny_tokenizer())
+    compile_clip(clip, recipe, 4, {"a_teacher": teacher}.get)
+    assert clip.contrastive_loss.teacher is teacher
+    assert clip.contrastive_loss.distillation_weight == 0.5
+    with pytest.raises(ValueError, match="give from_preset"):
+        compile_clip(clip, recipe, 4)
+    reads_padding = tiny_clip(tokenizer=tiny_tokenizer(), text={"causal": False})
+    with pytest.raises(ValueError, match="reads what is behind a caption's end"):
+        compile_clip(clip, recipe, 4, {"a_teacher": reads_padding}.get)
