@@ -141,8 +141,9 @@ def test_captions_are_cut_to_a_length(pictures, length):
 
 
 def test_lengths_that_the_text_tower_cannot_take_are_refused(pictures):
-    with pytest.raises(ValueError, match="from 2 to the model's 16, not 17"):
-        Pairs(pictures, MODEL, 3, context_length=17)
+    for length in (17, 1, 0, 8.0, "8"):
+        with pytest.raises(ValueError, match=f"from 2 to the model's 16, not {length!r}"):
+            Pairs(pictures, MODEL, 3, context_length=length)
     for text in ({"causal": False}, {"pooling": "last"}):
         clip = tiny_clip(tokenizer=TOKENIZER, text=text)
         with pytest.raises(ValueError, match="reads what is behind a caption's end"):

@@ -191,6 +191,7 @@ REFUSED = {
     "optimizer.learning_rat=1": "there is no 'learning_rat'; did you mean 'learning_rate'?",
     "data.batch_size=1": "batch_size is at least 2",
     "data.batch_size=64": "number of pictures, 23, not 64",
+    "data.context_length=17": "context_length is a whole number from 2 to the model's 16, not 17",
     "data.source=absent.csv": "absent.csv: there is no such",
     "model.tokenizer=absent.txt.gz": "absent.txt.gz",
     "model.text.projection_dim=8": "project to different widths",

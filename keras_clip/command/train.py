@@ -80,7 +80,7 @@ def _show_plan(result):
     table.add_row("pairs", f"{result['pairs']:,}")
     table.add_row("steps", f"{result['steps']:,} ({result['batches_per_epoch']:,} an epoch)")
     longest, computed = result["tokens"]
-    table.add_row("tokens of captions", f"at most {longest} in the first batch, of {computed}")
+    table.add_row("tokens read of captions", f"at most {longest} in the first batch, of {computed}")
     if result["start"]:
         table.add_row("would go on from step", f"{result['start']:,}")
     table.add_row("evaluations", ", ".join(map(escape, result["evaluations"])) or "none")

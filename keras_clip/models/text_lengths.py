@@ -44,8 +44,10 @@ def check_length(length, config):
     longest = config.context_length
     if length in (None, longest):
         return
-    if not 2 <= length <= longest:
-        raise ValueError(f"context_length is from 2 to the model's {longest}, not {length}.")
+    if not isinstance(length, int) or not 2 <= length <= longest:
+        raise ValueError(
+            f"context_length is a whole number from 2 to the model's {longest}, not {length!r}."
+        )
     if not _ignores_padding(config):
         raise ValueError(
             f"context_length is the model's {longest}, not {length}: its text tower also reads "
