@@ -8,12 +8,21 @@ from tiny_models import tiny_clip, tiny_vit
 
 from keras_clip import CLIP, CLIPConfig, TextConfig, finetune
 from keras_clip.layers import BottleneckBlock
+from keras_clip.layers.layer_state import restore_state, walk
 from keras_clip.models.config import ResNetConfig
-from keras_clip.models.frozen import freeze_layers, frozen_layers, walk
 from keras_clip.models.tower import make_tower
 from keras_clip.models.zero_shot import zero_shot_classifier
 
 TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 12}
+
+
+def frozen_layers(model):
+    """Paths of the layers that do not train, without those inside of such."""
+    paths = []
+    for path, layer in walk(model):
+        if not layer.trainable and not any(path.startswith(f"{above}/") for above in paths):
+            paths.append(path)
+    return paths
 
 
 def training(model):
@@ -136,7 +145,15 @@ def test_what_is_frozen_stays_so_when_compiled_saved_and_copied(tmp_path):
 
 def test_layers_that_are_not_there_cannot_be_frozen():
     with pytest.raises(ValueError, match=r"no layers \['block_7'\]"):
-        freeze_layers(tiny_vit(), ["block_7", "block_0"])
+        restore_state(tiny_vit(), {"block_7": {"trainable": False}})
+
+
+def test_what_the_first_version_called_frozen_is_known():
+    vit = finetune.partial(tiny_vit(num_classes=2), 1)
+    config = vit.get_config()
+    frozen = [path for path, kept in config.pop("layer_state").items() if "trainable" in kept]
+    again = type(vit).from_config({**config, "frozen": frozen})
+    assert frozen_layers(again) == frozen_layers(vit)
 
 
 def test_a_classifier_gives_its_tower_back_to_a_clip():

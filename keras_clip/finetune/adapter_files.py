@@ -13,7 +13,7 @@ from keras_clip.finetune.adapters import (
     merge_adapters,
     put_adapters,
 )
-from keras_clip.models.frozen import walk
+from keras_clip.layers.layer_state import walk
 from keras_clip.models.weights import named_weights
 from keras_clip.models.weights_hash import weights_hash
 

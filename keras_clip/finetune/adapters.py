@@ -1,28 +1,26 @@
 """LoRA on both towers, by Keras's own `enable_lora`: on, off, and which weights there are."""
 
 import re
-from contextlib import ExitStack, contextmanager
+from weakref import WeakSet
 
 import keras
 
 from keras_clip.finetune.freezing import freeze_batch_norms
-from keras_clip.models.frozen import walk
+from keras_clip.layers.adaptable import Adaptable
+from keras_clip.layers.layer_state import KeepsState, walk
 
 TARGETS = "attention|mlp|pooling"
-_WEIGHTS = {  # how layers call what is adapted, and its two factors
-    keras.layers.Dense: "kernel",
-    keras.layers.EinsumDense: "kernel",
-    keras.layers.Embedding: "embeddings",
-    keras.layers.Conv2D: "kernel",
-}
+_FROZEN = WeakSet()  # layers that `lora` has frozen as a whole
 
 
 def lora(model, rank=8, alpha=None, targets=TARGETS, train_head=True):
     """Put low-rank adapters into a model and freeze the rest: the same model.
 
-    Outputs are the same until the adapters train. Compile the model afterwards. Other models that
+    Outputs are the same until the adapters train. Compile the model afterwards. A `.keras` file,
+    and so a `ModelCheckpoint`, keeps adapters and what is frozen as they are. Other models that
     share its layers have the adapters too, but on TensorFlow they may go on computing without: make
-    them (such as `clip.zero_shot_classifier(...)`) afterwards.
+    them (such as `clip.zero_shot_classifier(...)`) afterwards. Keras's own layers around a model of
+    this package get no adapters, since Keras saves their sum with the weight.
 
     Args:
         model: a CLIP, a ViT, a tower, or a classifier on one.
@@ -64,15 +62,32 @@ def put_adapters(model, paths, rank, alpha=None, train_head=True):
     if quantised:
         raise ValueError(f"{quantised[0]} is quantised: merge the adapters first, quantise then.")
     freeze_batch_norms(model)
-    for path, layer in walk(model):
-        if not (train_head and path == "head"):
-            for variable in layer._trainable_variables:
-                variable.trainable = False
+    _freeze(model, {"head"} if train_head else ())
     for path in paths:
-        with _inside(_weight(layers[path]).path):
-            layers[path].enable_lora(rank, lora_alpha=alpha)
+        layers[path].enable_lora(rank, lora_alpha=alpha)
     _forget_graphs(model)
     return model
+
+
+def _freeze(model, names):
+    """Freeze all weights but those of some layers of the model, so that a saved model knows it.
+
+    Weight by weight inside of what keeps its state, since adapters train there; Keras's own layers
+    outside of it as a whole.
+    """
+    if isinstance(model, KeepsState):
+        for path, layer in [("", model), *walk(model)]:
+            for variable in layer._trainable_variables if path not in names else ():
+                variable.trainable = False
+        return
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        if layer.name in names:
+            continue
+        if isinstance(layer, (KeepsState, keras.Model)):
+            _freeze(layer, ())
+        elif layer.trainable and layer._trainable_variables:
+            layer.trainable = False
+            _FROZEN.add(layer)
 
 
 def merge_adapters(model):
@@ -92,14 +107,17 @@ def merge_adapters(model):
     if not adapted:
         raise ValueError(f"{model.name!r} has no adapters to merge.")
     for _, layer in adapted:
-        name, merged = _weight_name(layer), merged_weight(layer)
-        for factor in ("a", "b"):
+        merged = merged_weight(layer)
+        for factor in layer.factors:
             # Not `del`, which makes Keras collect garbage each time.
-            layer._untrack_variable(getattr(layer, f"lora_{name}_{factor}"))
-            setattr(layer, f"lora_{name}_{factor}", None)
+            layer._untrack_variable(getattr(layer, factor))
+            setattr(layer, factor, None)
         layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
         _weight(layer).assign(merged)
     for _, layer in walk(model):
+        if layer in _FROZEN:
+            _FROZEN.discard(layer)
+            layer.trainable = True
         if layer.trainable:
             for variable in layer._trainable_variables:
                 variable.trainable = True
@@ -118,11 +136,10 @@ def merged_weight(layer):
 
     Keras's own sum has the dtype that the layer computes in, such as bfloat16.
     """
-    name = _weight_name(layer)
     weight = keras.ops.convert_to_numpy(_weight(layer))
     a, b = (
-        keras.ops.convert_to_numpy(getattr(layer, f"lora_{name}_{factor}")).astype("float64")
-        for factor in ("a", "b")
+        keras.ops.convert_to_numpy(getattr(layer, factor)).astype("float64")
+        for factor in layer.factors
     )
     merged = weight.astype("float64") + layer.lora_alpha / layer.lora_rank * (a @ b)
     return merged.astype(weight.dtype)
@@ -132,10 +149,7 @@ def adapter_weights(model):
     """{path: variable} of all adapters, and of a head that trains with them."""
     found = {}
     for path, layer in adapted_layers(model):
-        name = _weight_name(layer)
-        for factor in ("a", "b"):
-            key = f"lora_{name}_{factor}"
-            found[f"{path}/{key}"] = getattr(layer, key)
+        found.update({f"{path}/{name}": getattr(layer, name) for name in layer.factors})
     head = next((layer for path, layer in walk(model) if path == "head"), None)
     for variable in head._trainable_variables if head is not None else ():
         if variable.trainable:
@@ -150,25 +164,12 @@ def check_plain(model):
 
 
 def _adaptable(model):
-    """(path, layer) of all layers that Keras can adapt."""
-    return [(path, layer) for path, layer in walk(model) if isinstance(layer, tuple(_WEIGHTS))]
-
-
-def _weight_name(layer):
-    return next(name for kind, name in _WEIGHTS.items() if isinstance(layer, kind))
+    """(path, layer) of all layers that can have adapters."""
+    return [(path, layer) for path, layer in walk(model) if isinstance(layer, Adaptable)]
 
 
 def _weight(layer):
-    return getattr(layer, f"_{_weight_name(layer)}")
-
-
-@contextmanager
-def _inside(path):
-    """Name what is made after the layers that a weight is in; else only after the last of them."""
-    with ExitStack() as stack:
-        for name in path.split("/")[:-2]:
-            stack.enter_context(keras.name_scope(name))
-        yield
+    return getattr(layer, f"_{layer.ADAPTED}")
 
 
 def _forget_graphs(model):

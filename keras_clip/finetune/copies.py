@@ -10,7 +10,7 @@ from keras_clip.finetune.adapters import (
 )
 
 # What two versions of one layer may differ in.
-_FREE = ("trainable", "dtype", "build_config", "frozen", "lora_rank", "lora_alpha")
+_FREE = ("trainable", "dtype", "build_config", "layer_state", "lora_rank", "lora_alpha")
 
 
 def copied(model):
@@ -25,7 +25,7 @@ def copied(model):
     made = type(model).from_config(model.get_config())
     if hasattr(model, "_tokenizer"):
         made._tokenizer = model._tokenizer
-    if adapted_layers(made):  # Keras makes those of its own layers again, though not of ours
+    if adapted_layers(made):
         merge_adapters(made)
     for weight, value in zip(made.weights, plain_weights(model), strict=True):
         weight.assign(value())
@@ -40,10 +40,8 @@ def plain_weights(model):
     """
     merged, left_out = {}, set()
     for _, layer in adapted_layers(model):
-        for name in ("kernel", "embeddings"):
-            if hasattr(layer, f"lora_{name}_a"):
-                merged[id(getattr(layer, f"_{name}"))] = layer
-                left_out |= {id(getattr(layer, f"lora_{name}_{factor}")) for factor in ("a", "b")}
+        merged[id(getattr(layer, f"_{layer.ADAPTED}"))] = layer
+        left_out |= {id(getattr(layer, name)) for name in layer.factors}
 
     def value(weight):
         layer = merged.get(id(weight))

@@ -7,8 +7,8 @@ import re
 
 import keras
 
+from keras_clip.layers.layer_state import walk
 from keras_clip.models.clip import require_clip
-from keras_clip.models.frozen import walk
 
 _BLOCK = re.compile(r"(stage_\d+_)?block_\d+")  # of a transformer, or of CLIP's ResNets
 

@@ -5,13 +5,15 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_clip.layers.adaptable import Dense
 from keras_clip.layers.dense import apply_dense
 from keras_clip.layers.dot_product import attend, attend_with_scores
+from keras_clip.layers.layer_state import KeepsState
 from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class SelfAttention(Rematerialized, keras.layers.Layer):
+class SelfAttention(Rematerialized, KeepsState, keras.layers.Layer):
     """Attend within a sequence: (B, N, D) -> (B, N, D).
 
     Query, key and value come from one `Dense` (`qkv`), the result goes through another (`out`),
@@ -49,8 +51,8 @@ class SelfAttention(Rematerialized, keras.layers.Layer):
         self.size = self.head_dim or width // self.num_heads
         inner = self.num_heads * self.size
         dense = {"kernel_initializer": "glorot_uniform", "dtype": self.dtype_policy}
-        self.qkv = keras.layers.Dense(3 * inner, use_bias=self.use_bias, name="qkv", **dense)
-        self.out = keras.layers.Dense(width, name="out", **dense)
+        self.qkv = Dense(3 * inner, use_bias=self.use_bias, name="qkv", **dense)
+        self.out = Dense(width, name="out", **dense)
         self.qkv.build(input_shape)
         self.out.build((*input_shape[:-1], inner))
         if self.dropout_rate:

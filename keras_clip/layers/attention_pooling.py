@@ -3,14 +3,16 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.adaptable import Dense
 from keras_clip.layers.dot_product import attend, attend_with_scores
 from keras_clip.layers.layer_norm import LayerNorm
+from keras_clip.layers.layer_state import KeepsState
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class AttentionPooling(Rematerialized, keras.layers.Layer):
+class AttentionPooling(Rematerialized, KeepsState, keras.layers.Layer):
     """Attend with one learned probe, then a perceptron with a residual: (B, N, D) -> (B, D).
 
     Args:
@@ -37,9 +39,9 @@ class AttentionPooling(Rematerialized, keras.layers.Layer):
             raise ValueError(f"A width of {width} is not divisible by num_heads={self.num_heads}.")
         common = {"dtype": self.dtype_policy}
         self.probe = self.add_weight(name="probe", shape=(1, width), initializer="glorot_uniform")
-        self.query = keras.layers.Dense(width, name="query", **common)
-        self.key_value = keras.layers.Dense(2 * width, name="key_value", **common)
-        self.out = keras.layers.Dense(width, name="out", **common)
+        self.query = Dense(width, name="query", **common)
+        self.key_value = Dense(2 * width, name="key_value", **common)
+        self.out = Dense(width, name="out", **common)
         self.norm = LayerNorm(self.epsilon, name="norm", **common)
         self.mlp = MLP(self.mlp_dim, self.activation, name="mlp", **common)
         self.key_value.build(input_shape)

@@ -3,9 +3,12 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.adaptable import Conv2D
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class BottleneckBlock(keras.layers.Layer):
+class BottleneckBlock(KeepsState, keras.layers.Layer):
     """1x1, 3x3 and 1x1 convolutions with a residual: (B, H, W, C) -> (B, H/s, W/s, 4 * filters).
 
     The stride is an average pool behind the second convolution and before the shortcut's, so
@@ -42,9 +45,7 @@ class BottleneckBlock(keras.layers.Layer):
 
     def _pair(self, name, filters, size, shape):
         common = {"dtype": self.dtype_policy}
-        conv = keras.layers.Conv2D(
-            filters, size, padding="same", use_bias=False, name=f"conv{name}", **common
-        )
+        conv = Conv2D(filters, size, padding="same", use_bias=False, name=f"conv{name}", **common)
         norm = keras.layers.BatchNormalization(
             epsilon=self.epsilon, momentum=0.9, name=f"norm{name}", **common
         )

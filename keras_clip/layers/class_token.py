@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class ClassToken(keras.layers.Layer):
+class ClassToken(KeepsState, keras.layers.Layer):
     """Prepend learned tokens: (B, N, D) -> (B, num_tokens + N, D).
 
     Args:

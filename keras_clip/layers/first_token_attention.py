@@ -3,11 +3,13 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.adaptable import Dense
 from keras_clip.layers.dot_product import attend, attend_with_scores
+from keras_clip.layers.layer_state import KeepsState
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class FirstTokenAttention(keras.layers.Layer):
+class FirstTokenAttention(KeepsState, keras.layers.Layer):
     """Let the first token attend to all and project the result: (B, N, D) -> (B, output_dim).
 
     Args:
@@ -27,9 +29,9 @@ class FirstTokenAttention(keras.layers.Layer):
         if width % self.num_heads:
             raise ValueError(f"A width of {width} is not divisible by num_heads={self.num_heads}.")
         for name, units in (("query", width), ("key", width), ("value", width)):
-            setattr(self, name, keras.layers.Dense(units, name=name, dtype=self.dtype_policy))
+            setattr(self, name, Dense(units, name=name, dtype=self.dtype_policy))
             getattr(self, name).build(input_shape)
-        self.out = keras.layers.Dense(self.output_dim, name="out", dtype=self.dtype_policy)
+        self.out = Dense(self.output_dim, name="out", dtype=self.dtype_policy)
         self.out.build((input_shape[0], width))
 
     def call(self, x, return_attention_scores=False):

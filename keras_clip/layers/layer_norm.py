@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class LayerNorm(keras.layers.Layer):
+class LayerNorm(KeepsState, keras.layers.Layer):
     """Normalise each token, scale and shift, computed in float32: (..., D) -> (..., D).
 
     Keras's own layer gives the same numbers, but its graph on torch holds a size that cannot be

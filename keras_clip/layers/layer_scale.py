@@ -2,9 +2,11 @@
 
 import keras
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class LayerScale(keras.layers.Layer):
+class LayerScale(KeepsState, keras.layers.Layer):
     """Multiply every channel by a learned gain: (..., D) -> (..., D).
 
     Args:

@@ -5,9 +5,11 @@ import math
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class LogitScale(keras.layers.Layer):
+class LogitScale(KeepsState, keras.layers.Layer):
     """Scaled cosine similarities: (n, D) and (m, D) unit vectors -> (n, m) logits.
 
     The weight is the logarithm of the scale; it is kept, and `exp` is taken, in float32 whatever

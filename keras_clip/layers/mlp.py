@@ -3,12 +3,14 @@
 import keras
 
 from keras_clip.layers.activations import get_activation
+from keras_clip.layers.adaptable import Dense
 from keras_clip.layers.dense import apply_dense
+from keras_clip.layers.layer_state import KeepsState
 from keras_clip.layers.rematerialized import Rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class MLP(Rematerialized, keras.layers.Layer):
+class MLP(Rematerialized, KeepsState, keras.layers.Layer):
     """Widen, activate, narrow: (..., D) -> (..., D).
 
     Args:
@@ -28,8 +30,8 @@ class MLP(Rematerialized, keras.layers.Layer):
 
     def build(self, input_shape):
         width = 2 * self.mlp_dim if self.activation == "swiglu" else self.mlp_dim
-        self.fc1 = keras.layers.Dense(width, name="fc1", dtype=self.dtype_policy)
-        self.fc2 = keras.layers.Dense(input_shape[-1], name="fc2", dtype=self.dtype_policy)
+        self.fc1 = Dense(width, name="fc1", dtype=self.dtype_policy)
+        self.fc2 = Dense(input_shape[-1], name="fc2", dtype=self.dtype_policy)
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.mlp_dim))
         if self.dropout_rate:

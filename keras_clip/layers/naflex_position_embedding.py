@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class NaFlexPositionEmbedding(keras.layers.Layer):
+class NaFlexPositionEmbedding(KeepsState, keras.layers.Layer):
     """Add positions of each picture's grid: (B, N, D), (B, 2) -> (B, N, D).
 
     The learned grid is resampled to (height, width) of every picture, bilinear with antialiasing,

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_clip.layers.dense import linear
+from keras_clip.layers.layer_state import KeepsState
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(KeepsState, keras.layers.Layer):
     """Embed non-overlapping patches: (B, H, W, C) -> (B, H/ph * W/pw, hidden_dim).
 
     Tokens go row by row from the top left. The weight is a convolution kernel, computed as one

@@ -5,9 +5,11 @@ import math
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class PositionEmbedding(keras.layers.Layer):
+class PositionEmbedding(KeepsState, keras.layers.Layer):
     """Add a learned vector to every position: (B, N, D) -> (B, N, D).
 
     The layer knows its grid and its prefix tokens, which is what resampling to another image
@@ -65,7 +67,7 @@ class PositionEmbedding(keras.layers.Layer):
         raise ValueError(
             f"PositionEmbedding holds {self.length} positions (grid {self.grid_size}, "
             f"{self.num_prefix_tokens} prefix tokens) but the sequence has {length} tokens: "
-            + ("shorten the text." if line else "resample it with keras_clip.models.resize.")
+            + ("shorten the text." if line else "give pictures of the size that it was built for.")
         )
 
     def call(self, x):

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_clip.layers.layer_state import KeepsState
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class RegisterTokens(keras.layers.Layer):
+class RegisterTokens(KeepsState, keras.layers.Layer):
     """Insert learned tokens without a position: (B, N, D) -> (B, N + num_tokens, D).
 
     Args:

@@ -7,13 +7,14 @@ from keras_clip.layers.attention import SelfAttention
 from keras_clip.layers.fusion import end_fusion
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
+from keras_clip.layers.layer_state import KeepsState
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.rematerialized import Rematerialized
 from keras_clip.layers.stochastic_depth import StochasticDepth
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class TransformerEncoderBlock(Rematerialized, keras.layers.Layer):
+class TransformerEncoderBlock(Rematerialized, KeepsState, keras.layers.Layer):
     """Attention and perceptron, each behind a norm and a residual: (B, N, D) -> (B, N, D).
 
     Args:

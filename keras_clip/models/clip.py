@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_clip.layers import LogitScale, UnitNorm
 from keras_clip.models import embedding, zero_shot
+from keras_clip.models.base import Base
 from keras_clip.models.config import CLIPConfig
 from keras_clip.models.contrastive_model import Contrastive
 from keras_clip.models.pair_checks import INPUTS, check_inputs
@@ -15,7 +16,7 @@ from keras_clip.models.towers import TextTower, VisionTower
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class CLIP(PresetModel, Tokenized, Contrastive, keras.Model):
+class CLIP(PresetModel, Tokenized, Contrastive, Base, keras.Model):
     """A CLIP model, built from its configuration.
 
     Inputs: `images` (n, H, W, 3) float, normalised, and `token_ids` (m, T) int32. The images of a

@@ -9,7 +9,6 @@ from keras import ops
 
 from keras_clip.models.chunked import map_chunks
 from keras_clip.models.contrastive import ContrastiveLoss
-from keras_clip.models.kept_weights import kept_weights
 from keras_clip.models.pair_checks import check_batches, check_counts, check_loss, check_weights
 from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
@@ -91,9 +90,8 @@ class Contrastive:
         """
         check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
-        with kept_weights(self):
-            kwargs["validation_data"] = self._cut(kwargs.get("validation_data"))
-            return super().fit(self._cut(x), y, batch_size=batch_size, **kwargs)
+        kwargs["validation_data"] = self._cut(kwargs.get("validation_data"))
+        return super().fit(self._cut(x), y, batch_size=batch_size, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """Return the contrastive loss of {"images", "token_ids"}; otherwise as Keras's `evaluate`.
@@ -103,8 +101,7 @@ class Contrastive:
         """
         check_weights(kwargs)
         check_batches(self, x, y, batch_size or 32)
-        with kept_weights(self):
-            return super().evaluate(self._cut(x), y, batch_size=batch_size, **kwargs)
+        return super().evaluate(self._cut(x), y, batch_size=batch_size, **kwargs)
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Train on one batch, as `fit`; otherwise as Keras's `train_on_batch`."""
@@ -146,15 +143,6 @@ class Contrastive:
     def test_step(self, *args):
         with _step(), fed_teacher(args) as args:
             return super().test_step(*args)
-
-    def zero_grad(self, set_to_none=True):
-        """Forget gradients, on torch: of every weight, where Keras's own knows one a path.
-
-        The paths of both towers are the same, so that it would leave the image tower's, and add
-        those of all steps up.
-        """
-        for variable in self.trainable_variables:
-            variable.value.grad = None
 
     def call(self, inputs, training=None, mask=None):
         """As the graph; token ids (n, K, T) are n * K texts."""

@@ -1,8 +1,7 @@
 """The stack of blocks and the ends that image and text towers share."""
 
-import keras
-
 from keras_clip.layers import LayerNorm, TransformerEncoderBlock
+from keras_clip.layers.adaptable import Dense
 
 
 def encode(x, config, causal=False, padding_mask=None):
@@ -39,7 +38,5 @@ def final_norm(x, config):
 
 def project(x, config):
     """Project pooled tokens to the shared space: (B, D) -> (B, projection_dim)."""
-    dense = keras.layers.Dense(
-        config.projection_dim, use_bias=config.use_projection_bias, name="projection"
-    )
+    dense = Dense(config.projection_dim, use_bias=config.use_projection_bias, name="projection")
     return dense(x)

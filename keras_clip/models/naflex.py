@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import keras
 
 from keras_clip.layers import AttentionPooling, NaFlexPositionEmbedding, PatchMask
+from keras_clip.layers.adaptable import Dense
 from keras_clip.models.config_base import Config, pair
 from keras_clip.models.encoder import encode, final_norm
 from keras_clip.preprocessing.naflex_images import NaFlexImageConfig
@@ -73,7 +74,7 @@ def naflex_graph(config):
     height, width = config.patch_size
     patches = keras.Input((None, height * width * 3), name="patches")
     grid_sizes = keras.Input((2,), dtype="int32", name="grid_sizes")
-    x = keras.layers.Dense(config.hidden_dim, name="patch_embedding")(patches)
+    x = Dense(config.hidden_dim, name="patch_embedding")(patches)
     x = NaFlexPositionEmbedding(config.grid_size, name="position_embedding")(x, grid_sizes)
     mask = PatchMask(name="patch_mask")(patches, grid_sizes)
     x = final_norm(encode(x, config, padding_mask=mask), config)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_clip.convert.write import write_safetensors
-from keras_clip.models.frozen import walk
+from keras_clip.layers.layer_state import walk
 from keras_clip.models.weights import named_weights
 from keras_clip.preprocessing.atomic_file import whole_directory
 from keras_clip.preprocessing.tokenizer_files import read_tokenizer

@@ -1,6 +1,6 @@
 """What models that are built from a configuration share: how they are saved and built again."""
 
-from keras_clip.models import frozen, preset_directory
+from keras_clip.models import preset_directory
 
 
 class PresetModel:
@@ -26,16 +26,8 @@ class PresetModel:
             "config": self.config.to_dict(),
             "dtype": self.dtype_policy.name,
             "name": self.name,
-            **frozen.frozen_config(self),
+            **self.kept_state(),
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        values = dict(config)
-        paths = values.pop(frozen.KEY, ())
-        model = cls(**values)
-        frozen.freeze_layers(model, paths)
-        return model
 
 
 class Tokenized:

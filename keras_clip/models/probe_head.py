@@ -1,8 +1,7 @@
 """A linear probe's weights as the head of a Keras classifier."""
 
-import keras
-
 from keras_clip.layers import Predictions
+from keras_clip.layers.adaptable import Dense
 from keras_clip.models.features import feature_model
 from keras_clip.models.tower import make_tower
 
@@ -27,11 +26,9 @@ def linear_classifier(model, weights, bias, class_names=None, activation="softma
             f"The head takes features {dim} wide, but those of {model.name!r} are "
             f"{features.output.shape[-1]} wide."
         )
-    head = keras.layers.Dense(num_classes, name="head", dtype="float32")
+    head = Dense(num_classes, name="head", dtype="float32")
     x = head(features.output)
     head.kernel.assign(weights)
     head.bias.assign(bias)
     x = Predictions(activation, class_names, name="predictions")(x)
-    classifier = make_tower(features.input, x, name="classifier")
-    classifier(features.input)  # Keras exports to ONNX only what has been called
-    return classifier
+    return make_tower(features.input, x, name="classifier")

@@ -3,6 +3,7 @@
 import keras
 
 from keras_clip.layers import BottleneckBlock, FirstTokenAttention, MeanToken, PositionEmbedding
+from keras_clip.layers.adaptable import Conv2D
 
 STEM_CONVOLUTIONS = 3
 
@@ -45,7 +46,7 @@ def _stem_convolution(x, i, config):
     filters = config.width if i == STEM_CONVOLUTIONS else config.width // 2
     # Padding by a layer of its own: with a stride, "same" would shift the grid by a pixel.
     x = keras.layers.ZeroPadding2D(1, name=f"stem_pad{i}")(x)
-    x = keras.layers.Conv2D(filters, 3, stride, use_bias=False, name=f"stem_conv{i}")(x)
+    x = Conv2D(filters, 3, stride, use_bias=False, name=f"stem_conv{i}")(x)
     norm = keras.layers.BatchNormalization(
         epsilon=config.epsilon, momentum=0.9, name=f"stem_norm{i}"
     )

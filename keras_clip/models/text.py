@@ -3,6 +3,7 @@
 import keras
 
 from keras_clip.layers import EndOfTextPooling, PositionEmbedding, TokenPooling
+from keras_clip.layers.adaptable import Embedding
 from keras_clip.models.encoder import encode, final_norm, project
 
 
@@ -17,9 +18,7 @@ def text_graph(config):
     Reference: "Learning Transferable Visual Models" (arXiv 2103.00020), section 2.4.
     """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    x = keras.layers.Embedding(config.vocabulary_size, config.hidden_dim, name="token_embedding")(
-        token_ids
-    )
+    x = Embedding(config.vocabulary_size, config.hidden_dim, name="token_embedding")(token_ids)
     x = PositionEmbedding((config.context_length,), name="position_embedding")(x)
     x = final_norm(encode(x, config, causal=config.causal), config)
     if config.pooling == "last":

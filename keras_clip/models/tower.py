@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
-from keras_clip.models import frozen
+from keras_clip.models.base import Base
 from keras_clip.models.batching import batches, run_batch, track
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
-class Tower(keras.Model):
+class Tower(Base, keras.Model):
     """A Functional model whose `predict` on an array takes no longer than its batches.
 
     Keras's own `predict` on TensorFlow feeds every batch through tf.data, which was seen to cost a
@@ -23,18 +23,6 @@ class Tower(keras.Model):
         size = min(batch_size or 32, len(x))
         parts = track(batches(x, size), "Predicting", None if verbose == "auto" else bool(verbose))
         return np.concatenate([run_batch(self, part, size) for part in parts])
-
-    def get_config(self):
-        # Keras keeps `trainable` of the layers it knows, not of those inside of them.
-        return {**super().get_config(), **frozen.frozen_config(self)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        values = dict(config)
-        paths = values.pop(frozen.KEY, ())
-        model = super().from_config(values, custom_objects)
-        frozen.freeze_layers(model, paths)
-        return model
 
 
 def make_tower(inputs, outputs, name):

@@ -12,6 +12,7 @@ from keras_clip.layers import (
     RegisterTokens,
     TokenPooling,
 )
+from keras_clip.layers.adaptable import Dense
 from keras_clip.models.config import ViTConfig
 from keras_clip.models.encoder import encode, final_norm, project
 from keras_clip.models.policy import policy_scope
@@ -75,11 +76,11 @@ def _pooling(config):
 
 def _classify(x, tokens, config):
     if config.pre_logits_dim:
-        x = keras.layers.Dense(config.pre_logits_dim, activation="tanh", name="pre_logits")(x)
+        x = Dense(config.pre_logits_dim, activation="tanh", name="pre_logits")(x)
     # float32, so that probabilities and the loss keep their precision in mixed policies.
-    x = keras.layers.Dense(config.num_classes, name="head", dtype="float32")(x)
+    x = Dense(config.num_classes, name="head", dtype="float32")(x)
     if config.use_distillation_head:
-        head = keras.layers.Dense(config.num_classes, name="head_distillation", dtype="float32")
+        head = Dense(config.num_classes, name="head_distillation", dtype="float32")
         average = keras.layers.Average(name="head_mean", dtype="float32")
         x = average([x, head(tokens[:, 1])])
     if config.head_activation:
@@ -110,7 +111,6 @@ class ViT(PresetModel, Tower):
             images, outputs = vision_graph(config)
             with keras.RematScope(mode=None):  # its layers are rematerialised, not the whole
                 super().__init__(images, outputs, name=name, **kwargs)
-            self(images)  # Keras exports to ONNX only what has been called
         self.config = config
 
     @property

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_clip.layers import Predictions, UnitNorm
+from keras_clip.layers.adaptable import Dense
 from keras_clip.models.class_cache import cached
 from keras_clip.models.tower import make_tower
 
@@ -157,14 +158,10 @@ def _with_head(classifier, kernel, bias, class_names):
 
 
 def _classifier(images, embeddings, kernel, bias, class_names, activation):
-    head = keras.layers.Dense(
-        kernel.shape[1], use_bias=bias is not None, name="head", dtype="float32"
-    )
+    head = Dense(kernel.shape[1], use_bias=bias is not None, name="head", dtype="float32")
     x = head(embeddings)
     head.kernel.assign(kernel)
     if bias is not None:
         head.bias.assign(bias)
     x = Predictions(activation, class_names, name="predictions")(x)
-    classifier = make_tower(images, x, name="zero_shot_classifier")
-    classifier(images)  # Keras exports to ONNX only what has been called
-    return classifier
+    return make_tower(images, x, name="zero_shot_classifier")
