@@ -24,6 +24,7 @@ from keras_clip.convert import (
 from keras_clip.convert.errors import CheckpointError, OtherKindError
 from keras_clip.convert.table import write
 from keras_clip.convert.write import write_npz, write_safetensors, write_torch_zip
+from keras_clip.models.preset_directory import check_plain_weights
 from keras_clip.models.weights import named_weights
 from keras_clip.preprocessing.atomic_file import whole_directory
 from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
@@ -116,6 +117,7 @@ def _check_place(path, format, family):
 
 def _expressed(model, format, dtype):
     """The tensors and JSON files of the first layout that can express the model."""
+    check_plain_weights(model)
     config, weights, errors = model.config.to_dict(), named_weights(model), []
     for dialect in FORMATS[format][model.FAMILY]:
         try:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from keras_clip.catalogue import zoo
 from keras_clip.convert import CheckpointError, open_checkpoint
@@ -10,11 +10,17 @@ from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
 from keras_clip.convert.errors import DAMAGE
 from keras_clip.convert.table import Row, Table, read
+from keras_clip.layers.layer_state import restore_state
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
 from keras_clip.models.config import CLIPConfig, Config, TextConfig, ViTConfig, vision_config
 from keras_clip.models.deferred_weights import deferred_weights
-from keras_clip.models.preset_description import check_native, is_native, read_description
+from keras_clip.models.preset_description import (
+    check_native,
+    is_native,
+    read_description,
+    stored_state,
+)
 from keras_clip.models.preset_model import Tokenized
 from keras_clip.models.preset_tokenizer import pick_tokenizer
 from keras_clip.models.resize import position_adaptation
@@ -90,7 +96,7 @@ def from_preset(
         if found.partial:
             found.partial.complete([checkpoint[name] for name in plan.sources(checkpoint)])
         build = functools.partial(plan.build, dtype, tokenizer, found.tokenizers)
-        return plan.load(build, checkpoint) if load_weights else build()
+        return plan.freeze(plan.load(build, checkpoint) if load_weights else build())
 
 
 def identify(checkpoint, source, config=None, family=None):
@@ -125,7 +131,9 @@ def _identified(checkpoint, source, config, family):
         config = _config(described["family"], described["config"], where)
         _check_layers(config, checkpoint)
         table = Table(tuple(Row(n, n) for n in checkpoint))
-        return Plan(described["family"], "keras", config, table)
+        return Plan(
+            described["family"], "keras", config, table, frozen=stored_state(described, where)
+        )
     if entry:
         name, dialect = entry["table"], TABLES[entry["table"]]
         config = _config(entry["family"], _with_labels(entry, described), entry["source"])
@@ -187,6 +195,7 @@ class Plan:
         stored: configuration of the checkpoint.
         table: Table from its tensors to the weights.
         wanted: configuration of the model, or None: as stored.
+        frozen: state of the layers that do not train, as of `restore_state`.
     """
 
     family: str
@@ -194,6 +203,7 @@ class Plan:
     stored: Config
     table: Table
     wanted: Config | None = None
+    frozen: dict = field(default_factory=dict)
 
     def change(self, *changes):
         """The same with what the user wants to be different; see `changed`."""
@@ -206,7 +216,13 @@ class Plan:
         if tower not in TOWERS or not isinstance(self.stored, CLIPConfig):
             raise ValueError(f"tower={tower!r}: a CLIP has {sorted(TOWERS)}, others have none.")
         stored, wanted = getattr(self.stored, tower), getattr(self.wanted, tower)
-        return Plan(TOWERS[tower], self.layout, stored, self.table.inside(f"{tower}/"), wanted)
+        frozen = {
+            path.removeprefix(tower).removeprefix("/"): kept
+            for path, kept in self.frozen.items()
+            if f"{path}/".startswith(f"{tower}/")
+        }
+        table = self.table.inside(f"{tower}/")
+        return Plan(TOWERS[tower], self.layout, stored, table, wanted, frozen)
 
     def sources(self, checkpoint):
         """Names of the tensors of a checkpoint that the model needs."""
@@ -223,10 +239,24 @@ class Plan:
         tokenizer = pick_tokenizer(text, tokenizer, beside, locate)
         return model(self.wanted, tokenizer=tokenizer, dtype=dtype)
 
+    @property
+    def has_new_head(self):
+        """Whether the model has other classes than the checkpoint."""
+        stored, wanted = (getattr(c, "num_classes", 0) for c in (self.stored, self.wanted))
+        return stored != wanted
+
+    def freeze(self, model):
+        """Freeze the layers that did not train when the preset was saved: the same model."""
+        new = (*HEADS, "head_mean", "predictions", "pre_logits") if self.has_new_head else ()
+        try:
+            restore_state(model, {p: kept for p, kept in self.frozen.items() if p not in new})
+        except ValueError as error:
+            raise CheckpointError(f"config.json: {error}") from None
+        return model
+
     def load(self, build, checkpoint):
         """Build the model and fill it; only a new head keeps its fresh weights."""
-        stored, wanted, prefix = self.stored, self.wanted, ""
-        new_head = getattr(stored, "num_classes", 0) != getattr(wanted, "num_classes", 0)
+        stored, wanted, prefix, new_head = self.stored, self.wanted, "", self.has_new_head
         if isinstance(stored, CLIPConfig):
             stored, wanted, prefix = stored.vision, wanted.vision, "vision/"
         adapt = position_adaptation(stored, wanted, prefix) if hasattr(stored, "grid_size") else {}

@@ -107,7 +107,9 @@ def test_keras_file_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((1, 8, 8, 3), "float32"), "uint8.*float32"),
+        (np.zeros((1, 8, 8, 3), "int32"), "uint8 or float.*int32"),
+        (np.full((1, 8, 8, 3), 0.5, "float32"), "got 0.5 to 0.5"),
+        (np.full((1, 8, 8, 3), -2.0, "float32"), "normalised already"),
         (np.zeros((8, 8, 3), "uint8"), "shape"),
         (np.zeros((1, 8, 8, 4), "uint8"), "shape"),
         (np.zeros((1, 3, 8, 8), "uint8"), "shape"),

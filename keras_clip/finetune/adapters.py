@@ -7,7 +7,7 @@ import keras
 
 from keras_clip.finetune.freezing import freeze_batch_norms
 from keras_clip.layers.adaptable import Adaptable
-from keras_clip.layers.layer_state import KeepsState, walk
+from keras_clip.layers.layer_state import KeepsState, track_variables, walk
 
 TARGETS = "attention|mlp|pooling"
 _FROZEN = WeakSet()  # layers that `lora` has frozen as a whole
@@ -173,6 +173,7 @@ def _weight(layer):
 
 
 def _forget_graphs(model):
-    """Let Keras trace anew: a traced graph computes with the weights that were there then."""
+    """Let Keras trace anew, with the weights that there are now."""
+    track_variables(model)
     for part in [model, *(layer for _, layer in walk(model) if isinstance(layer, keras.Model))]:
         part.train_function = part.test_function = part.predict_function = None

@@ -1,5 +1,6 @@
 """What became of the layers inside a layer or model: frozen, adapted, quantised."""
 
+import gc
 import json
 
 import keras
@@ -110,10 +111,19 @@ def restore_state(layer, state):
     missing = [path for path in state if path not in known]
     if missing:
         raise ValueError(f"{layer.name!r} has no layers {missing}, which should be in a state.")
-    for path, kept in state.items():
-        _restore(known[path], kept)
+    gc.freeze()  # Keras looks for garbage among all objects for each layer that it quantises
+    try:
+        for path, kept in state.items():
+            _restore(known[path], kept)
+    finally:
+        gc.unfreeze()
+    track_variables(layer)
+
+
+def track_variables(layer):
+    """Tell PyTorch which weights a layer or model, and all inside of it, has now."""
     if keras.backend.backend() == "torch":
-        for one in known.values():
+        for one in (layer, *(inner for _, inner in walk(layer))):
             one._track_variables()
 
 

@@ -28,9 +28,9 @@ class Base(KeepsState):
             config[KEY] = {path: {"trainable": False} for path in frozen}
         return super().from_config(config, *args, **kwargs)
 
-    def call(self, inputs, *args, **kwargs):
+    def call(self, inputs, training=None, mask=None, **kwargs):
         check_shapes(self, inputs)
-        return super().call(inputs, *args, **kwargs)
+        return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; arrays of another shape or kind are refused before it begins."""
@@ -70,6 +70,11 @@ class Base(KeepsState):
         check_arrays(self, x)
         with kept_weights(self, training):
             yield
+
+    def save(self, filepath, *args, **kwargs):
+        """As Keras's `save`, which begins a file before it finds out what it cannot say."""
+        self.kept_state()
+        return super().save(filepath, *args, **kwargs)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **more):
         """As Keras's `export`, which writes ONNX only of what was called or says its inputs."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from keras_clip.convert.errors import CheckpointError
+from keras_clip.layers.layer_state import KEY
 from keras_clip.models.preset_directory import FORMAT
 
 # How pictures become pixels, as transformers and as KerasHub say it.
@@ -76,6 +77,25 @@ def check_native(description, families, path):
     if not isinstance(family, str) or family not in families:
         raise CheckpointError(f"{path}: family is {family!r}, not one of {list(families)}.")
     _check_objects({"config": description.get("config")}, path)
+
+
+def stored_state(description, path):
+    """What a preset says of frozen layers, as `restore_state` takes it; {} where all train.
+
+    Raises:
+        CheckpointError: it says anything else.
+    """
+    state = description.get(KEY, {})
+    good = isinstance(state, dict) and all(
+        isinstance(kept, dict)
+        and set(kept) <= {"trainable", "exceptions"}
+        and type(kept.get("trainable", True)) is bool
+        and isinstance(kept.get("exceptions", []), list)
+        for kept in state.values()
+    )
+    if not good:
+        raise CheckpointError(f"{path}: {KEY} is no object that says which layers do not train.")
+    return state
 
 
 def _check_objects(values, path):

@@ -30,11 +30,12 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         {name of a file: its bytes}.
 
     Raises:
-        ValueError: the model has LoRA adapters.
+        ValueError: the model has LoRA adapters, or is quantised.
     """
-    check_merged(model)
+    check_plain_weights(model)
     with whole_directory(Path(directory)) as part:
-        described = {**FORMAT, "family": family, "config": model.config.to_dict()}
+        config = model.config.to_dict()
+        described = {**FORMAT, "family": family, "config": config, **model.kept_state()}
         (part / "config.json").write_text(json.dumps(described, indent=2) + "\n")
         weights = named_weights(model)
         write_safetensors(
@@ -46,14 +47,20 @@ def save(model, directory, family, tokenizer=None, dtype=None):
         return {file.name: file.stat().st_size for file in sorted(part.iterdir())}
 
 
-def check_merged(model):
-    """Raise a ValueError where a layer has LoRA adapters, which no checkpoint holds."""
-    path = next((path for path, one in walk(model) if getattr(one, "lora_enabled", False)), None)
-    if path is not None:
-        raise ValueError(
-            f"{path} has LoRA adapters, which this would not keep: call "
-            "keras_clip.finetune.merge_adapters(model) first, or save_adapters for them alone."
-        )
+def check_plain_weights(model):
+    """Raise a ValueError where a layer has LoRA adapters or is quantised, which no file says."""
+    for path, layer in walk(model):
+        if getattr(layer, "lora_enabled", False):
+            raise ValueError(
+                f"{path} has LoRA adapters, which this would not keep: call "
+                "keras_clip.finetune.merge_adapters(model) first, or save_adapters for them alone."
+            )
+        mode = getattr(layer, "quantization_mode", None)
+        if mode:
+            raise ValueError(
+                f"{path} is quantised ({mode}), which this cannot say: model.save('name.keras') "
+                "keeps it; write checkpoints before you quantise."
+            )
 
 
 def _value(variable, dtype):

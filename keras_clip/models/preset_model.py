@@ -12,12 +12,18 @@ class PresetModel:
     def save_to_preset(self, directory, dtype=None):
         """Write configuration, weights and tokenizer; `from_preset` on it gives this model back.
 
+        What is frozen stays so. Adapters are merged before; a quantised model goes into a `.keras`
+        file.
+
         Args:
             directory: path, created.
             dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
 
         Returns:
             {name of a file: its bytes}.
+
+        Raises:
+            ValueError: it has LoRA adapters, or is quantised.
         """
         return preset_directory.save(self, directory, self.FAMILY, self._tokenizer, dtype)
 

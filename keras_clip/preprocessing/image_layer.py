@@ -1,6 +1,7 @@
 """The image transform as a Keras layer: on the device, in batches, inside a model."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_clip.preprocessing.image_config import OPENAI_MEAN, OPENAI_STD, ImageConfig
@@ -8,11 +9,12 @@ from keras_clip.preprocessing.image_config import OPENAI_MEAN, OPENAI_STD, Image
 
 @keras.saving.register_keras_serializable(package="keras_clip")
 class ImagePreprocessing(keras.layers.Layer):
-    """Resize, crop and normalise raw pixels: (B, H, W, 3) uint8 -> (B, h, w, 3) float.
+    """Resize, crop and normalise raw pixels: (B, H, W, 3), 0 to 255 -> (B, h, w, 3) float.
 
     It follows `ImageProcessor` on pictures that are RGB already: pixels differ by less than 0.1
     level of 255 on average and single ones by a few, because Pillow computes in fixed point. H and
-    W must be known when the layer is built, B need not be.
+    W must be known when the layer is built, B need not be. Pixels are uint8, or floats of 0 to 255
+    as Keras's own layers and loaders give them.
 
     Args:
         size: (height, width) of the output in pixels, or one int for both.
@@ -40,7 +42,7 @@ class ImagePreprocessing(keras.layers.Layer):
         crop="openai",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # half precision does not hold 0 to 255
         self.image_config = ImageConfig(
             size, mean, std, resize_mode, interpolation, crop_fraction, crop
         )
@@ -64,16 +66,24 @@ class ImagePreprocessing(keras.layers.Layer):
             )
         self.built = True
 
+    def __call__(self, images, *args, **kwargs):
+        if isinstance(images, np.ndarray) and images.dtype.kind == "f" and images.size:
+            least, most = float(images.min()), float(images.max())
+            if least < 0 or 0 < most <= 1:
+                raise ValueError(
+                    f"{self.name}: expected raw pixels of 0 to 255, got {least:.3g} to {most:.3g}. "
+                    "Pictures that are normalised already need no preprocessing."
+                )
+        return super().__call__(images, *args, **kwargs)
+
     def call(self, images):
         kind = keras.backend.standardize_dtype(images.dtype)
-        if kind != "uint8":
+        if kind != "uint8" and "float" not in kind:
             raise ValueError(
-                f"{self.name}: expected raw pixels of dtype uint8 (0 to 255), got {kind}. Pictures "
-                "that are normalised already need no preprocessing."
+                f"{self.name}: expected pixels of uint8 or float, 0 to 255, got {kind}."
             )
         config = self.image_config
         height, width = config.resized(*images.shape[1:3])
-        # float32 whatever the policy: half precision does not hold 0..255 with its fractions.
         x = ops.cast(images, "float32")
         # One axis after the other and bytes in between, as Pillow does it: columns first, unless
         # only the rows shrink.
