@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from pair_folder import AUGMENTATION, TOKENIZER, write_broken_pairs, write_pairs
-from tiny_models import tiny_clip
+from tiny_models import tiny_clip, tiny_pairs
 
 from keras_clip.train import Pairs
 
@@ -86,3 +86,92 @@ def datasets(batches, backend):
 
         rows = [{name: one[name][k] for name in one} for one in batches for k in range(8)]
         yield DataLoader(rows, batch_size=8)
+
+
+def forms(backend):
+    """{name: pairs in batches of 4, as people keep them}."""
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset
+
+    pairs = tiny_pairs(8)
+    images, token_ids = pairs["images"], pairs["token_ids"]
+    rows = [{"images": images[k], "token_ids": token_ids[k]} for k in range(8)]
+    tuples = [(images[k], token_ids[k]) for k in range(8)]
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(rows)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, k):
+            return images[4 * k : 4 * k + 4], token_ids[4 * k : 4 * k + 4]
+
+    import grain
+
+    found = {
+        "dictionary": pairs,
+        "list": [images, token_ids],
+        "tuple": (images, token_ids),
+        "loader of dictionaries": DataLoader(rows, batch_size=4),
+        "loader of tuples": DataLoader(tuples, batch_size=4),
+        "loader of a stream": DataLoader(Stream(), batch_size=4),
+        "dataset of tensors": DataLoader(
+            torch.utils.data.TensorDataset(torch.tensor(images), torch.tensor(token_ids)), 4
+        ),
+        "PyDataset of tuples": Batches(),
+        "generator of tuples": (Batches()[k] for k in range(2)),
+        "grain": grain.MapDataset.source(tuples).batch(4),
+    }
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        data = tf.data.Dataset.from_tensor_slices
+        found["tf.data of tuples"] = data((images, token_ids)).batch(4)
+        found["tf.data of dictionaries"] = data(pairs).batch(4)
+    return found
+
+
+FORMS = (
+    "dictionary,list,tuple,loader of dictionaries,loader of tuples,loader of a stream,"
+    "dataset of tensors,PyDataset of tuples,generator of tuples,grain,tf.data of tuples,"
+    "tf.data of dictionaries"
+).split(",")
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of what knows no length
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_pairs_teaches_the_same(form, backend):
+    pytest.importorskip("torch")
+    if form not in forms(backend):
+        pytest.skip("about another backend's data")
+    losses, data = {}, forms(backend)
+    for name in ("dictionary", form):
+        keras.utils.set_random_seed(0)
+        model = tiny_clip()
+        model.compile(keras.optimizers.SGD(0.1))
+        arrays = {"batch_size": 4} if name in FORMS[:3] else {}
+        held_out = forms(backend)[name]
+        held_out = held_out if isinstance(held_out, (list, tuple)) else (held_out,)
+        held_out = {"validation_data": held_out} if name in FORMS[:3] else {}
+        history = model.fit(data[name], shuffle=False, verbose=0, **arrays, **held_out).history
+        evaluated = model.evaluate(forms(backend)[name], verbose=0, **arrays)
+        losses[name] = [history["loss"][0], evaluated]
+        if held_out:
+            np.testing.assert_allclose(history["val_loss"][0], losses[name][1], rtol=1e-5)
+    np.testing.assert_allclose(losses[form], losses["dictionary"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_loader_of_dictionaries_lasts_for_all_epochs(epochs):
+    loader = pytest.importorskip("torch.utils.data").DataLoader
+    pairs = tiny_pairs(8)
+    rows = [{name: pairs[name][k] for name in pairs} for k in range(8)]
+    model = tiny_clip()
+    model.compile("sgd")
+    more = {"validation_data": loader(rows, batch_size=4), "shuffle": False, "verbose": 0}
+    history = model.fit(loader(rows, batch_size=4), epochs=epochs, **more).history
+    assert len(history["loss"]) == len(history["val_loss"]) == epochs
+    assert model.optimizer.iterations == 2 * epochs

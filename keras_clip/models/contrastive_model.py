@@ -10,6 +10,7 @@ from keras import ops
 from keras_clip.models.chunked import map_chunks
 from keras_clip.models.contrastive import ContrastiveLoss
 from keras_clip.models.pair_checks import check_batches, check_counts, check_loss, check_weights
+from keras_clip.models.pair_data import as_pairs, as_stream, pairs_of_batch
 from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
 from keras_clip.models.replicas import gather_replicas, host_count, refuse_processes, replica_count
@@ -80,7 +81,7 @@ class Contrastive:
 
         Args:
             x: {"images": n of them, "token_ids": (n, T), or (n, K, T) for K captions an image},
-                or a dataset of it.
+                or a list of both, or a dataset of either.
             y: (n,) int or None. Pairs of equal y belong together.
             batch_size: int. Pairs a step, for arrays.
 
@@ -89,8 +90,13 @@ class Contrastive:
                 than two pairs. The weights are those of the last whole step.
         """
         check_weights(kwargs)
+        x, y = as_pairs(x, y)
         check_batches(self, x, y, batch_size or 32)
-        kwargs["validation_data"] = self._cut(kwargs.get("validation_data"))
+        x, steps = as_stream(x, repeat=True)
+        kwargs["steps_per_epoch"] = kwargs.get("steps_per_epoch") or steps
+        held_out, steps = as_stream(self._cut(kwargs.get("validation_data")), repeat=True)
+        kwargs["validation_steps"] = kwargs.get("validation_steps") or steps
+        kwargs["validation_data"] = held_out
         return super().fit(self._cut(x), y, batch_size=batch_size, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
@@ -100,21 +106,25 @@ class Contrastive:
             ValueError: as `fit`.
         """
         check_weights(kwargs)
+        x, y = as_pairs(x, y)
         check_batches(self, x, y, batch_size or 32)
-        return super().evaluate(self._cut(x), y, batch_size=batch_size, **kwargs)
+        return super().evaluate(self._cut(as_stream(x)[0]), y, batch_size=batch_size, **kwargs)
 
     def train_on_batch(self, x, y=None, **kwargs):
         """Train on one batch, as `fit`; otherwise as Keras's `train_on_batch`."""
+        x, y = as_pairs(x, y)
         return super().train_on_batch(self._cut(x), y, **kwargs)
 
     def test_on_batch(self, x, y=None, **kwargs):
         """Return the loss of one batch, as `evaluate`; otherwise as Keras's `test_on_batch`."""
+        x, y = as_pairs(x, y)
         return super().test_on_batch(self._cut(x), y, **kwargs)
 
     def _cut(self, x):
         """Leave padding that no text of an array reaches out of it."""
-        if isinstance(x, tuple):
-            return (self._cut(x[0]), *x[1:])
+        if isinstance(x, (list, tuple)):  # of validation
+            x, *more = as_pairs(*x[:2]), *x[2:]
+            return (self._cut(x[0]), *x[1:], *more)
         token_ids = x.get("token_ids") if isinstance(x, dict) else None
         if not isinstance(token_ids, np.ndarray) or token_ids.dtype.kind not in "iu":
             return x
@@ -138,11 +148,11 @@ class Contrastive:
 
     def train_step(self, *args):
         with _step(), fed_teacher(args) as args:
-            return super().train_step(*args)
+            return super().train_step(*args[:-1], pairs_of_batch(args[-1]))
 
     def test_step(self, *args):
         with _step(), fed_teacher(args) as args:
-            return super().test_step(*args)
+            return super().test_step(*args[:-1], pairs_of_batch(args[-1]))
 
     def call(self, inputs, training=None, mask=None):
         """As the graph; token ids (n, K, T) are n * K texts."""

@@ -51,7 +51,8 @@ def check_shapes(model, inputs):
                 for one, other in zip(wanted[1:], shape[1:], strict=True)
             )
         if not good:
-            text = ", ".join("n" if side is None else str(side) for side in wanted)
+            free = iter("nTK")
+            text = ", ".join(next(free) if side is None else str(side) for side in wanted)
             raise ValueError(
                 f"The model {model.name!r} takes {spec.name} of shape ({text}), not "
                 f"{shape}: {_advice(tensor, shape)}"

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_clip.models.batching import num_rows
 from keras_clip.models.contrastive import ContrastiveLoss
+from keras_clip.models.input_checks import check_arrays
 
 INPUTS = ("images", "token_ids")
 TOO_SMALL = (
@@ -80,9 +81,10 @@ def check_batches(clip, x, y, batch_size):
     """
     if x is None:
         raise ValueError('This needs data: {"images": ..., "token_ids": ...}, or a dataset of it.')
-    if not isinstance(x, dict):
-        return
+    if not isinstance(x, (dict, list, tuple)) and not hasattr(x, "shape"):
+        return  # a dataset, whose batches are seen one by one
     check_inputs(x)
+    check_arrays(clip, x)
     images, texts = num_rows(x["images"]), len(x["token_ids"])
     if images != texts:
         raise ValueError(f"There are {images} images but {texts} texts: training needs pairs.")
@@ -126,7 +128,11 @@ def _check_groups(token_ids, y, loss):
 
 
 def check_inputs(x):
-    """Raise a ValueError where a dictionary of arrays lacks an input."""
-    missing = [key for key in INPUTS if key not in x]
+    """Raise a ValueError unless this is a dictionary of both inputs."""
+    missing = [key for key in INPUTS if key not in x] if isinstance(x, dict) else INPUTS
     if missing:
-        raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
+        given = sorted(x) if isinstance(x, dict) else type(x).__name__
+        raise ValueError(
+            f"The data has no {list(missing)}, but {given}: a CLIP takes a dictionary with "
+            f"{INPUTS}; it is also trained on [images, token_ids] and on data sets of either."
+        )
