@@ -57,3 +57,20 @@ def test_onnx(model_and_input, backend, tmp_path):
     if model.name == "text":  # and of any length
         (output,) = session.run(None, {name: inputs[:, :9]})
         np.testing.assert_allclose(output, as_numpy(model(inputs[:, :9])), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor to a Python")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that Keras uses
+def test_onnx_of_a_whole_clip(clip, backend, tmp_path):
+    if backend != "torch":
+        pytest.skip("Keras writes ONNX from here only with tf2onnx or jax2onnx")
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    clip.export(tmp_path / "clip.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "clip.onnx")
+    for count in (1, BATCH):
+        inputs = {"images": tiny_images(count), "token_ids": tiny_token_ids(2)}
+        expected = clip(inputs)
+        outputs = session.run(None, inputs)  # in the order of the dictionary that a call returns
+        for name, output in zip(sorted(expected), outputs, strict=True):
+            np.testing.assert_allclose(output, as_numpy(expected[name]), atol=1e-5, err_msg=name)

@@ -60,6 +60,7 @@ def check_numbers_and_what_trains(chosen, folder):
 def test_numbers_and_what_trains(tmp_path):
     chosen = some(list(combinations()))
     assert len(chosen) >= 80
+    chosen = chosen[::3] if JAX else chosen  # each operation of each shape is compiled
     check_numbers_and_what_trains(chosen, tmp_path)
 
 
