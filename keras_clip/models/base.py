@@ -23,7 +23,7 @@ class Base(KeepsState):
     def from_config(cls, config, *args, **kwargs):
         """Build from what `get_config` gave, of earlier versions too."""
         config = dict(config)
-        frozen = config.pop("frozen", ())  # all that versions before 0.2 kept
+        frozen = config.pop("frozen", ())  # what the first files have instead
         if frozen:
             config[KEY] = {path: {"trainable": False} for path in frozen}
         return super().from_config(config, *args, **kwargs)
