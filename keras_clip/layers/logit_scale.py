@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_clip.layers.clamp import Clamp
+
 
 @keras.saving.register_keras_serializable(package="keras_clip")
 class LogitScale(keras.layers.Layer):
@@ -34,7 +36,7 @@ class LogitScale(keras.layers.Layer):
             shape=(),
             dtype="float32",
             initializer=keras.initializers.Constant(math.log(self.initial_scale)),
-            constraint=None if self.max_scale is None else self._clamp,
+            constraint=None if self.max_scale is None else Clamp(0.0, math.log(self.max_scale)),
         )
         self.bias = None
         if self.initial_bias is not None:
@@ -44,9 +46,6 @@ class LogitScale(keras.layers.Layer):
                 dtype="float32",
                 initializer=keras.initializers.Constant(self.initial_bias),
             )
-
-    def _clamp(self, value):
-        return ops.clip(value, 0.0, math.log(self.max_scale))
 
     def call(self, image_embeddings, text_embeddings):
         scale = ops.exp(ops.cast(self.log_scale, "float32"))
