@@ -1,6 +1,7 @@
 """Checks that keep contrastive training from being silently meaningless."""
 
 import numpy as np
+from keras import tree
 
 from keras_clip.models.batching import num_rows
 from keras_clip.models.contrastive import ContrastiveLoss
@@ -148,7 +149,8 @@ def _check_groups(token_ids, y, loss):
 
 
 def check_inputs(x):
-    """Raise a ValueError where a dictionary of arrays lacks an input."""
-    missing = [key for key in INPUTS if key not in x]
+    """Raise a ValueError where an input is missing, of which Keras before 3.15 says less."""
+    by_name = isinstance(x, dict)
+    missing = [key for key in INPUTS if key not in x] if by_name else INPUTS[len(tree.flatten(x)) :]
     if missing:
         raise ValueError(f"The data has no {missing}: a CLIP takes a dictionary with {INPUTS}.")
