@@ -26,12 +26,13 @@ DEV     := $(VENV)/.installed-dev
 LINT    := $(VENV)/.installed-lint
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: help install demo test lint format bench wheel clean
+.PHONY: help install demo test oldest lint format bench wheel clean
 
 help:
 	@echo 'make demo      zero-shot answers on real pictures by the bundled model [BACKEND=jax]'
 	@echo 'make test      the test suite on $(KNOWN) in turn [BACKEND=one of them]'
 	@echo '               SLOW=jax adds the real-size tests; ARGS="-k parity" goes to pytest'
+	@echo 'make oldest    the quick tests on the oldest allowed versions [BACKEND=jax]'
 	@echo 'make lint      check style; make format repairs what can be repaired'
 	@echo 'make bench     measure speed beside the reference libraries [ARGS=...]'
 	@echo 'make wheel     build dist/keras_clip-*.whl'
@@ -45,6 +46,9 @@ demo: $(DEMO)
 
 test: $(TEST)
 	@$(PY) scripts/test_matrix.py $(if $(SLOW),--slow $(SLOW)) $(TEST_BACKENDS) -- $(ARGS)
+
+oldest: $(PY)
+	@$(PY) scripts/oldest.py --backend $(DEMO_BACKEND) -- $(ARGS)
 
 lint: $(LINT)
 	@$(VENV)/bin/ruff check .

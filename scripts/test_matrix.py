@@ -29,14 +29,16 @@ class Run:
     ok: bool = True
 
 
-def run_pytest(title: str, backend: str, arguments: list[str], **environment: str) -> Run:
+def run_pytest(
+    title: str, backend: str, arguments: list[str], python: str = sys.executable, **environment: str
+) -> Run:
     """Runs pytest on a backend and counts from its report, which no plugin changes the look of."""
     environment = {**environment, **os.environ, "KERAS_BACKEND": backend}
     environment["TF_CPP_MIN_LOG_LEVEL"] = "2"
     print(f"\n=== {title} ===", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+        command = [python, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
         start = time.monotonic()
         code = subprocess.run(command, env=environment).returncode
         run = Run(title, seconds=time.monotonic() - start)
@@ -52,7 +54,9 @@ def run_pytest(title: str, backend: str, arguments: list[str], **environment: st
     return run
 
 
-def run_parallel(title: str, backend: str, marks: str, more: list[str]) -> Run:
+def run_parallel(
+    title: str, backend: str, marks: str, more: list[str], python: str = sys.executable
+) -> Run:
     """Runs the tests with these marks on two workers."""
     arguments = ["-n", WORKERS, "--dist", "loadfile", "-m", marks, *more]
     environment = {
@@ -60,7 +64,7 @@ def run_parallel(title: str, backend: str, marks: str, more: list[str]) -> Run:
         # Tiny models compile longer than they run, and a third of that is optimisation.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
-    return run_pytest(title, backend, arguments, **environment)
+    return run_pytest(title, backend, arguments, python, **environment)
 
 
 def run_backend(backend: str, more: list[str]) -> list[Run]:

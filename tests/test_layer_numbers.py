@@ -194,3 +194,12 @@ def test_logit_scale():
     layer = layers.LogitScale(initial_scale=20.0)
     near(layer(images, texts), 20 * images @ texts.T)
     near(layer(images, texts[:1]), 20 * images @ texts[:1].T)
+
+
+@pytest.mark.parametrize(("gradient", "limit"), [(-1.0, 50.0), (1.0, 1.0)])
+def test_logit_scale_stays_within_its_limits(gradient, limit):
+    layer = layers.LogitScale(initial_scale=20.0, max_scale=50.0)
+    layer.build((3, 8), (2, 8))
+    step = np.full((), gradient, "float32")
+    keras.optimizers.SGD(100.0).apply([keras.ops.convert_to_tensor(step)], layer.trainable_weights)
+    near(keras.ops.exp(layer.log_scale), limit)

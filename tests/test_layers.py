@@ -73,6 +73,19 @@ def test_one_step_trains_every_weight():
         assert np.isfinite(new).all() and (new != old).any(), weight.path
 
 
+@every_case
+def test_constraints_are_serialised_as_those_of_keras(case):
+    layer = case.make()
+    layer(*case.arrays())
+    for weight in layer.weights:
+        if weight.constraint is not None:  # a bare function is refused by Keras before 3.15
+            assert isinstance(weight.constraint, keras.constraints.Constraint), weight.path
+            config = keras.constraints.serialize(weight.constraint)
+            again = keras.constraints.deserialize(config)
+            assert type(again) is type(weight.constraint)
+            assert again.get_config() == weight.constraint.get_config()
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy):
     reference, mixed = every_layer(), every_layer(dtype=policy)

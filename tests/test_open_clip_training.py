@@ -51,6 +51,7 @@ def test_losses_are_those_of_open_clip(kind, tmp_path):
         batch = batches[step % BATCHES]
         expected.append(peer.step(**batch))
         found.append(float(clip.train_on_batch(batch)))
+        clip.reset_metrics()  # before Keras 3.15 the mean since then comes back
         clamped += peer.model.logit_scale.item() == pytest.approx(math.log(100))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert expected[-1] < 0.6 * expected[0]

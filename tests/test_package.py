@@ -1,6 +1,7 @@
 """What is in the wheel and the sdist, and that the project's files agree with each other."""
 
 import email
+import importlib
 import importlib.metadata
 import pathlib
 import re
@@ -102,6 +103,14 @@ def test_oldest_keras_is_the_one_that_is_tested(repository, project):
     (keras,) = (e for e in project["project"]["dependencies"] if e.startswith("keras>="))
     oldest = keras.removeprefix("keras>=")
     assert f'"=={oldest}.*"' in (repository / ".github" / "workflows" / "ci.yml").read_text()
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
+def test_every_dependency_has_one_floor(repository, project, backend, monkeypatch):
+    monkeypatch.syspath_prepend(repository / "scripts")
+    floors = importlib.import_module("oldest").floors(project["project"], backend)
+    names = {re.split(r"[^\w.-]", e, maxsplit=1)[0] for e in project["project"]["dependencies"]}
+    assert names | {backend} <= floors.keys() and "keras-clip" not in floors
 
 
 def test_contributing_stays_short(repository):

@@ -66,7 +66,7 @@ def test_the_size_is_the_vocabularys(kind, folder):
 
 
 def test_siglip_2_as_in_transformers(tmp_path):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", minversion="5")
     settings = {"tokenizer_class": "Siglip2Tokenizer", "pad_token": "<pad>", "eos_token": "<eos>"}
     folder = files.write(tmp_path / "repository", files.gemma(), **settings)
     theirs = transformers.Siglip2Tokenizer.from_pretrained(folder, add_bos_token=False)

@@ -56,7 +56,7 @@ def makers():
 
 
 def random_model(name):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", minversion="5")
     kind = getattr(transformers, name)
     return makers().randomized(kind(kind.config_class(**MODELS[name])), 0)
 

@@ -18,8 +18,8 @@ def hash_of_the_file(tower):
     """The same digest from the bundled file alone, without a model or a backend."""
     digest = hashlib.sha256()
     with safe_open(zoo_directory() / BUNDLED_PRESET / "model.safetensors", "numpy") as file:
-        names = [name for name in file.offset_keys() if name.startswith(f"{tower}/")]
-        for name in sorted(names):
+        names = sorted(file.keys())
+        for name in (name for name in names if name.startswith(f"{tower}/")):
             array = file.get_tensor(name).astype("float32")
             digest.update(f"{name.removeprefix(f'{tower}/')} float32 {array.shape}\n".encode())
             digest.update(array.tobytes())

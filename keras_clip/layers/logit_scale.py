@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_clip.layers.clamp import Clamp
 from keras_clip.layers.layer_state import KeepsState
 
 
@@ -36,7 +37,7 @@ class LogitScale(KeepsState, keras.layers.Layer):
             shape=(),
             dtype="float32",
             initializer=keras.initializers.Constant(math.log(self.initial_scale)),
-            constraint=None if self.max_scale is None else self._clamp,
+            constraint=None if self.max_scale is None else Clamp(0.0, math.log(self.max_scale)),
         )
         self.bias = None
         if self.initial_bias is not None:
@@ -46,9 +47,6 @@ class LogitScale(KeepsState, keras.layers.Layer):
                 dtype="float32",
                 initializer=keras.initializers.Constant(self.initial_bias),
             )
-
-    def _clamp(self, value):
-        return ops.clip(value, 0.0, math.log(self.max_scale))
 
     def call(self, image_embeddings, text_embeddings):
         scale = ops.exp(ops.cast(self.log_scale, "float32"))

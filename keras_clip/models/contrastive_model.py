@@ -9,7 +9,13 @@ from keras import ops
 
 from keras_clip.models.chunked import map_chunks
 from keras_clip.models.contrastive import ContrastiveLoss
-from keras_clip.models.pair_checks import check_batches, check_counts, check_loss, check_weights
+from keras_clip.models.pair_checks import (
+    check_batches,
+    check_counts,
+    check_inputs,
+    check_loss,
+    check_weights,
+)
 from keras_clip.models.pair_data import as_pairs, as_stream, pairs_of_batch
 from keras_clip.models.pair_embedding import embed_pairs, flat_captions
 from keras_clip.models.pairing import belong, key_columns, pair_keys
@@ -156,6 +162,8 @@ class Contrastive:
 
     def call(self, inputs, training=None, mask=None):
         """As the graph; token ids (n, K, T) are n * K texts."""
+        if isinstance(inputs, dict):
+            check_inputs(inputs)  # Keras before 3.15 says less
         inputs = flat_captions(inputs)
         if _IN_STEP.get() and self.chunk_size:  # without logits, which may be too many to hold
             return embed_pairs(self, inputs, self.chunk_size, bool(training))

@@ -41,7 +41,7 @@ def groups(vectors, above, progress=None):
         Groups of at least two, each sorted, the largest first.
     """
     count = len(vectors)
-    labels = np.arange(count)
+    labels = np.arange(count, dtype="int32")  # older SciPy joins no int64, and says nothing
     wide = _CELLS // _ROWS
     for start in track(range(0, count, _ROWS), "Comparing", progress):
         block = vectors[start : start + _ROWS]

@@ -110,7 +110,8 @@ def _stem(name):
 def _pattern(path):
     """What matches the weights of this name in layers of this name, wherever they are."""
     *_, owner, name = ("", *path.split("/"))
-    return rf"(?:.*/)?{re.escape(_stem(owner))}(?:_\d+)?/{re.escape(name)}"
+    # Keras matches the whole path from 3.13 on, and a part of it before.
+    return rf"^(?:.*/)?{re.escape(_stem(owner))}(?:_\d+)?/{re.escape(name)}$"
 
 
 def _check_sizes(model, split, devices):
