@@ -121,9 +121,14 @@ def test_a_shard_that_is_cut_short_anywhere_is_told(shards):
     [
         ([("1.png", b""), ("1.png", b"")], r"the key '1\.png' comes a second time"),
         ([("1.png", b""), ("1.jpg", b"")], r"key '1': 2 pictures in one sample"),
-        ([("1.png", b""), ("1.cls", b"0"), ("2.png", b"")], r"key '2': some samples have a \.cls"),
-        ([("1.png", b""), ("1.cls", b"3")], r"the label 3 is no line of classnames\.txt"),
-        ([("1.png", b""), ("1.cls", b"x")], r"the label 'x' is no line of classnames\.txt"),
+        (
+            [("1.png", b""), ("1.cls", b"0"), ("2.png", b"")],
+            r"key '2': it has no \.cls, and other",
+        ),
+        ([("1.png", b""), ("1.cls", b"3")], r"has class 3, but there are 2 lines of classn"),
+        ([("1.png", b""), ("1.cls", b"x")], r"\['x'\] are not among the lines of classnames\.txt"),
+        ([("1.png", b""), ("1.cls", b" \n")], r"key '1': its \.cls cannot be read: it is empty"),
+        ([("1.png", b""), ("1.cls", b"\xff")], r"key '1': its \.cls cannot be read: 'utf-8' codec"),
         ([], "no sample"),
     ],
 )
