@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_clip.data import open_pictures
+from keras_clip.data.opening import _expanded
 from keras_clip.preprocessing.image_files import ImageError
 
 
@@ -76,11 +77,18 @@ def test_patterns_and_lists_of_shards(shards):
     assert open_pictures(f"{shards}/{{0,1}}.tar").keys == keys
     assert open_pictures([shards / "0.tar", shards / "1.tar"]).keys == keys
     assert open_pictures(shards / "1.tar").keys == keys[2:]
+    assert open_pictures(f"{shards}/{{1,0}}.tar").keys == keys[2:] + keys[:2]
     for pattern, told in (("{0..2}.tar", r"2\.tar: there is no such"), ("x*.tar", "no file match")):
         with pytest.raises(FileNotFoundError, match=told):
             open_pictures(shards / pattern)
     with pytest.raises(ValueError, match="one kind"):
         open_pictures([shards / "0.tar", "a.png"])
+
+
+@pytest.mark.parametrize("pattern", ["a{8..11}.tar", "{00..11}/{b,c}.tar", "{1,0}{a,b}"])
+def test_patterns_name_shards_in_the_order_of_webdataset(pattern):
+    expand = pytest.importorskip("braceexpand").braceexpand
+    assert _expanded(pattern) == list(expand(pattern))
 
 
 def test_captions_in_json_and_labels_that_are_names(tmp_path):
