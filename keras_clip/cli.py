@@ -6,6 +6,7 @@ import sys
 
 from keras_clip.backend import choose_backend_or_exit
 from keras_clip.command.arguments import build_parser
+from keras_clip.command.column_arguments import columns
 from keras_clip.command.messages import told
 from keras_clip.command.parser import PRESET
 
@@ -87,12 +88,12 @@ def _evaluate(options):
     from keras_clip import plot
     from keras_clip.command import evaluate
 
+    more = {"batch_size": options.batch_size, "columns": columns(options)}
     if options.captions:
-        result = evaluate.captions(options.source, options.preset, options.batch_size)
-        _print(options, result, evaluate.show_captions)
-        return
+        result = evaluate.captions(options.source, options.preset, **more)
+        return _print(options, result, evaluate.show_captions)
     path = options.plot and plot.check_path(options.plot)
-    result = evaluate.zero_shot(options.source, options.preset, *asked, options.batch_size)
+    result = evaluate.zero_shot(options.source, options.preset, *asked, **more)
     if path:
         plot.save(plot.confusion_matrix(result["confusion"], result["class_names"]), path)
     _print(options, result, evaluate.show_zero_shot)
@@ -103,8 +104,9 @@ def _probe(options):
     from keras_clip.command import probe
 
     result = probe.probe(
-        options.train, options.test, options.preset, options.knn, options.shots, options.save
-    )
+        options.train, options.test, options.preset, options.knn, options.shots, options.save,
+        columns(options),
+    )  # fmt: skip
     _print(options, result, probe.show_probe)
 
 
@@ -115,16 +117,16 @@ def _embed(options):
     choose_backend_or_exit()
     from keras_clip.command import embed
 
-    columns, job = given.columns(options), given.job(options)
+    named, job = columns(options), given.job(options)
     if given.is_file(options):
         result = embed.embed_file(
-            options.output, options.preset, options.sources, options.texts, columns,
+            options.output, options.preset, options.sources, options.texts, named,
             options.dtype, options.batch_size,
         )  # fmt: skip
         _print(options, result, embed.show_file)
     else:
         result = embed.embed_directory(
-            options.output, options.preset, options.sources, columns, job, options.workers,
+            options.output, options.preset, options.sources, named, job, options.workers,
             given.ray(options), options.dry_run,
         )  # fmt: skip
         _print(options, result, embed.show_plan if options.dry_run else embed.show_directory)
@@ -206,8 +208,9 @@ def _index(options):
     from keras_clip.command import index
 
     result = index.index(
-        options.source, options.output, options.preset, options.batch_size, options.dry_run
-    )
+        options.source, options.output, options.preset, options.batch_size, options.dry_run,
+        columns(options),
+    )  # fmt: skip
     _print(options, result, lambda found: index.show_indexed(found, options.dry_run))
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_clip.data import open_pictures
+from keras_clip.data.opening import _expanded
 from keras_clip.preprocessing.image_files import ImageError
 
 
@@ -76,11 +77,18 @@ def test_patterns_and_lists_of_shards(shards):
     assert open_pictures(f"{shards}/{{0,1}}.tar").keys == keys
     assert open_pictures([shards / "0.tar", shards / "1.tar"]).keys == keys
     assert open_pictures(shards / "1.tar").keys == keys[2:]
+    assert open_pictures(f"{shards}/{{1,0}}.tar").keys == keys[2:] + keys[:2]
     for pattern, told in (("{0..2}.tar", r"2\.tar: there is no such"), ("x*.tar", "no file match")):
         with pytest.raises(FileNotFoundError, match=told):
             open_pictures(shards / pattern)
     with pytest.raises(ValueError, match="one kind"):
         open_pictures([shards / "0.tar", "a.png"])
+
+
+@pytest.mark.parametrize("pattern", ["a{8..11}.tar", "{00..11}/{b,c}.tar", "{1,0}{a,b}"])
+def test_patterns_name_shards_in_the_order_of_webdataset(pattern):
+    expand = pytest.importorskip("braceexpand").braceexpand
+    assert _expanded(pattern) == list(expand(pattern))
 
 
 def test_captions_in_json_and_labels_that_are_names(tmp_path):
@@ -121,9 +129,14 @@ def test_a_shard_that_is_cut_short_anywhere_is_told(shards):
     [
         ([("1.png", b""), ("1.png", b"")], r"the key '1\.png' comes a second time"),
         ([("1.png", b""), ("1.jpg", b"")], r"key '1': 2 pictures in one sample"),
-        ([("1.png", b""), ("1.cls", b"0"), ("2.png", b"")], r"key '2': some samples have a \.cls"),
-        ([("1.png", b""), ("1.cls", b"3")], r"the label 3 is no line of classnames\.txt"),
-        ([("1.png", b""), ("1.cls", b"x")], r"the label 'x' is no line of classnames\.txt"),
+        (
+            [("1.png", b""), ("1.cls", b"0"), ("2.png", b"")],
+            r"key '2': it has no \.cls, and other",
+        ),
+        ([("1.png", b""), ("1.cls", b"3")], r"has class 3, but there are 2 lines of classn"),
+        ([("1.png", b""), ("1.cls", b"x")], r"\['x'\] are not among the lines of classnames\.txt"),
+        ([("1.png", b""), ("1.cls", b" \n")], r"key '1': its \.cls cannot be read: it is empty"),
+        ([("1.png", b""), ("1.cls", b"\xff")], r"key '1': its \.cls cannot be read: 'utf-8' codec"),
         ([], "no sample"),
     ],
 )

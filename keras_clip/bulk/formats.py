@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 
-def part_files(settings, name, pictures, rows, vectors):
+def part_files(settings, name, pictures, rows, vectors, captions=None):
     """The files of one part: {file name: bytes}, always the same for the same rows.
 
     Args:
@@ -15,6 +15,7 @@ def part_files(settings, name, pictures, rows, vectors):
         pictures: Pictures of the part.
         rows: list of k int, those that have a vector.
         vectors: (k, dim) array.
+        captions: list of k tuples of str, or None.
 
     Raises:
         ImportError: parquet, and pyarrow is not installed.
@@ -22,8 +23,8 @@ def part_files(settings, name, pictures, rows, vectors):
     columns = {"key": [pictures.keys[row] for row in rows]}
     if pictures.labels is not None:
         columns["label"] = [pictures.label(row) for row in rows]
-    if pictures.captions is not None:
-        columns["captions"] = [list(pictures.captions[row]) for row in rows]
+    if captions is not None:
+        columns["captions"] = list(map(list, captions))
     if settings.format == "parquet":
         numbers = pictures.class_names is None
         return {f"{name}.parquet": _parquet(columns, vectors, numbers)}

@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_clip.bulk import files
 from keras_clip.bulk.formats import part_files
+from keras_clip.data import Batch
+from keras_clip.models.batching import map_rows
 
 RECORD = ".done.json"  # written last: a part without it counts for nothing
 
@@ -58,9 +60,12 @@ def make_part(directory, settings, part, pictures, batches, embed_pixels):
     Raises:
         OSError: it cannot be written.
     """
-    rows, failures = [], []
+    rows, failures, captions = [], [], None if pictures.captions is None else []
     vectors = [np.empty((0, settings.dim), settings.dtype)]
     for batch in batches:
+        if captions is not None:
+            batch, texts = _with_captions(batch, pictures.captions)
+            captions += texts
         if batch.rows:
             found = np.asarray(embed_pixels(batch.pixels)).astype(settings.dtype)
             if found.shape != (len(batch.rows), settings.dim):
@@ -70,7 +75,7 @@ def make_part(directory, settings, part, pictures, batches, embed_pixels):
             rows += batch.rows
         failures += [{"key": pictures.keys[row], "reason": why} for row, why in batch.errors]
     directory = Path(directory)
-    made = part_files(settings, part.name, pictures, rows, np.concatenate(vectors))
+    made = part_files(settings, part.name, pictures, rows, np.concatenate(vectors), captions)
     record = {
         "rows": len(rows),
         "files": {name: files.write(directory / name, data) for name, data in made.items()},
@@ -78,3 +83,18 @@ def make_part(directory, settings, part, pictures, batches, embed_pixels):
     }
     files.write(directory / f"{part.name}{RECORD}", json.dumps(record).encode())
     return record
+
+
+def _with_captions(batch, captions):
+    """The batch without pictures whose captions cannot be read, and the captions of the others."""
+    kept, texts, errors = [], [], list(batch.errors)
+    for place, row in enumerate(batch.rows):
+        try:
+            texts.append(captions[row])
+            kept.append(place)
+        except (OSError, ValueError) as error:
+            errors.append((row, f"its captions cannot be read: {error}"))
+    if len(kept) == len(batch.rows):
+        return batch, texts
+    pixels = map_rows(lambda x: x[kept], batch.pixels)
+    return Batch([batch.rows[place] for place in kept], pixels, errors), texts

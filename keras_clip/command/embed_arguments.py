@@ -1,8 +1,8 @@
 """What `keras-clip embed` takes."""
 
+from keras_clip.command.column_arguments import SOURCE, add_columns
 from keras_clip.command.parser import PRESET, PRESET_HELP, add_command, count
 
-COLUMNS = ("image", "label", "caption")
 _ONLY_DIRECTORY = ("format", "part_rows", "workers", "address", "ray_workers")
 
 
@@ -19,7 +19,7 @@ def add(commands, runs):
     )  # fmt: skip
     command.add_argument(
         "sources", nargs="*", metavar="SOURCE",
-        help="a directory, a .csv, .tsv or .parquet file, .tar shards, or pictures",
+        help=f"a directory, {SOURCE}, or pictures",
     )  # fmt: skip
     command.add_argument("--texts", nargs="+", default=[], metavar="TEXT", help="texts instead")
     command.add_argument(
@@ -31,8 +31,7 @@ def add(commands, runs):
     command.add_argument(
         "--dtype", choices=("float32", "float16"), default="float32", help="(default: float32)"
     )
-    for kind in COLUMNS:
-        command.add_argument(f"--{kind}-column", metavar="NAME", help=f"of a table: the {kind}s")
+    add_columns(command)
     _add_directory(command)
 
 
@@ -68,12 +67,6 @@ def check(options):
 def is_file(options):
     """Whether the output is one .npy file."""
     return options.output.endswith(".npy")
-
-
-def columns(options):
-    """The columns of a table that were named, as `open_pictures` takes them."""
-    named = {kind: getattr(options, f"{kind}_column") for kind in COLUMNS}
-    return {kind: name for kind, name in named.items() if name}
 
 
 def job(options):

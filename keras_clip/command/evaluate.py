@@ -12,7 +12,7 @@ _WORST = 10  # classes that are shown
 _WAYS = {"picture to captions": "image_to_text", "caption to picture": "text_to_image"}
 
 
-def zero_shot(source, preset, labels=(), templates=(), prompts=None, batch_size=32):
+def zero_shot(source, preset, labels=(), templates=(), prompts=None, batch_size=32, columns=None):
     """Measure zero-shot classification of labelled pictures.
 
     Args:
@@ -22,6 +22,7 @@ def zero_shot(source, preset, labels=(), templates=(), prompts=None, batch_size=
         templates: list of str with `{}`; empty: those of the prompts, else of the pictures.
         prompts: what `load_prompts` takes, or None.
         batch_size: pictures a step.
+        columns: as of `open_pictures`.
 
     Returns:
         Dictionary: the fields of `keras_clip.evaluate.ZeroShotScores`, and `preset`.
@@ -29,7 +30,7 @@ def zero_shot(source, preset, labels=(), templates=(), prompts=None, batch_size=
     Raises:
         ValueError: the preset is no CLIP, or the labels do not fit the pictures.
     """
-    pictures = open_pictures(source)  # before minutes of loading
+    pictures = open_pictures(source, columns)  # before minutes of loading
     templates = tuple(templates) or pictures.templates
     asked = asked_prompts(labels or None, templates, prompts, pictures.class_names)
     clip = require_clip(from_preset(preset), preset)
@@ -37,7 +38,7 @@ def zero_shot(source, preset, labels=(), templates=(), prompts=None, batch_size=
     return {"preset": str(preset), **found.to_dict()}
 
 
-def captions(source, preset, batch_size=32):
+def captions(source, preset, batch_size=32, columns=None):
     """Measure how captions find their pictures and pictures their captions.
 
     Args: as `zero_shot`.
@@ -48,7 +49,7 @@ def captions(source, preset, batch_size=32):
     Raises:
         ValueError: the preset is no CLIP, or there are no captions.
     """
-    pictures = open_pictures(source)
+    pictures = open_pictures(source, columns)
     clip = require_clip(from_preset(preset), preset)
     found, failures = measures.caption_retrieval(clip, pictures, batch_size=batch_size)
     return {"preset": str(preset), **found.to_dict(), "failures": failures}

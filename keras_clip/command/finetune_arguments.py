@@ -2,6 +2,7 @@
 
 import argparse
 
+from keras_clip.command.column_arguments import SOURCE, add_columns
 from keras_clip.command.parser import PRESET, PRESET_HELP, add_command, count
 
 RECIPES = {
@@ -13,7 +14,7 @@ RECIPES = {
     "flyp": "contrastive, with the classes' sentences as captions; with --rank by adapters",
     "lit": "as flyp, the image tower locked",
 }
-_SOURCE = "a folder with one subfolder a class, a .csv, .tsv or .parquet file, or .tar shards"
+_SOURCE = f"a folder with one subfolder a class, {SOURCE}"
 _ABOUT = "recipes:\n  " + "\n  ".join(f"{name:10}{text}" for name, text in RECIPES.items())
 
 
@@ -47,12 +48,14 @@ def add(commands, runs):
     _add_classes(command)
     _add_training(command)
     _add_between(command)
+    add_columns(command)
 
 
 def _add_classes(command):
     command.add_argument(
         "--labels", type=_labels, metavar="A,B",
-        help="what the classes are called in sentences, in the order of TRAIN's (default: its own)",
+        help="what the classes are called in sentences: TRAIN's own names, or others in their "
+        "order (default: its own)",
     )  # fmt: skip
     command.add_argument(
         "--template", action="append", default=[], metavar="TEXT",

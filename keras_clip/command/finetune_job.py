@@ -7,7 +7,9 @@ import numpy as np
 
 from keras_clip import evaluate
 from keras_clip import finetune as recipes
+from keras_clip.command.column_arguments import columns
 from keras_clip.data import open_pictures
+from keras_clip.data.labels import numbers_among
 from keras_clip.finetune.examples import examples
 from keras_clip.models.batching import run_batch
 from keras_clip.models.clip import CLIP, require_clip
@@ -34,10 +36,13 @@ class Job:
 
     def __init__(self, options):
         self.options, self.recipe = options, options.recipe
-        train = open_pictures(options.train)  # before minutes of loading
-        test = open_pictures(options.test) if options.test else None
+        named = columns(options)
+        train = open_pictures(options.train, named)  # before minutes of loading
+        test = open_pictures(options.test, named) if options.test else None
         self.others = open_pictures(options.elsewhere) if options.elsewhere else None
         self.prompts = _prompts(options, train)
+        if test is not None and test.labels is not None:
+            test = test.with_classes(train.class_names, "classes of the training", by_value=True)
         self.model = self._load()
         self.clip = self.model if isinstance(self.model, CLIP) else None
         if self.others is not None:
@@ -167,9 +172,14 @@ def _prompts(options, train):
         raise ValueError(f"{options.train}: the pictures have no labels: one subfolder a class.")
     if not names:
         raise ValueError(f"{options.train}: its classes are numbers: give their names, --labels.")
-    if train.class_names and len(names) != len(train.class_names):
+    known = train.class_names
+    if known is None:
+        train.with_classes(names, "--labels")  # raises where a class has no name
+    elif len(names) != len(known):
         raise ValueError(
-            f"There are {len(names)} --labels for {len(train.class_names)} classes: "
-            f"{', '.join(train.class_names[:5])}..."
+            f"There are {len(names)} --labels for {len(known)} classes: {', '.join(known[:5])}..."
         )
+    else:
+        places = numbers_among(np.arange(len(known)), known, names, "--labels", by_order=True)
+        names = [names[place] for place in places]
     return Prompts.from_labels(list(names), options.template or train.templates or TEMPLATE)

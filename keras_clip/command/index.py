@@ -14,7 +14,7 @@ from keras_clip.search import Changes, Description, Index
 _SHOWN = 10  # broken pictures in the table
 
 
-def index(source, directory, preset=None, batch_size=32, dry_run=False):
+def index(source, directory, preset=None, batch_size=32, dry_run=False, columns=None):
     """Make an index of pictures, or bring one up to date.
 
     Args:
@@ -24,6 +24,7 @@ def index(source, directory, preset=None, batch_size=32, dry_run=False):
             for a new one the usual preset.
         batch_size: pictures a step.
         dry_run: True: compare only, without a model.
+        columns: as of `open_pictures`.
 
     Returns:
         Dictionary: `index`, `model`, numbers of pictures `added`, `changed`, `removed`,
@@ -32,7 +33,7 @@ def index(source, directory, preset=None, batch_size=32, dry_run=False):
     Raises:
         SearchError: another model or folder than the index's, a damaged index, a full disk.
     """
-    pictures = open_pictures(source)
+    pictures = open_pictures(source, columns)
     known = Index.open(directory) if Index.exists(directory) else None
     if dry_run:
         changes = known.changes(pictures) if known else Changes(added=list(range(len(pictures))))

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from keras_clip import evaluate
 from keras_clip.command import terminal
 from keras_clip.command.terminal import escape
@@ -12,7 +10,7 @@ from keras_clip.preprocessing.atomic_file import whole_file
 from keras_clip.presets import from_preset
 
 
-def probe(train, test, preset, neighbors=None, shots=None, save=None):
+def probe(train, test, preset, neighbors=None, shots=None, save=None, columns=None):
     """Measure features by a linear probe, by their neighbours, or from few examples a class.
 
     Args:
@@ -22,6 +20,7 @@ def probe(train, test, preset, neighbors=None, shots=None, save=None):
         neighbors: int, for k-NN with as many; or None.
         shots: list of int, examples a class; or None.
         save: path of the .keras classifier to write, of a linear probe; or None.
+        columns: as of `open_pictures`.
 
     Returns:
         Dictionary: `method`, `images` (training, test), `classes`, `failures`, and the results.
@@ -29,14 +28,14 @@ def probe(train, test, preset, neighbors=None, shots=None, save=None):
     Raises:
         ValueError: pictures without labels, or a class of the test that is not in training.
     """
-    train, test = open_pictures(train), open_pictures(test)
+    train, test = open_pictures(train, columns), open_pictures(test, columns)
     names = train.class_names
-    test_labels = _same_classes(train, test)
+    if train.labels is not None and test.labels is not None:
+        test = test.with_classes(names, "classes of the training", by_value=True)
     model = from_preset(preset)
     fitted = evaluate.features(model, train)
     tested = evaluate.features(model, test)
-    truth = tested.labels if test_labels is None else test_labels[tested.labels]
-    arrays = (fitted.features, fitted.labels, tested.features, truth)
+    arrays = (*fitted[:2], *tested[:2])
     result = {
         "images": [len(fitted.labels), len(tested.labels)],
         "classes": int(fitted.labels.max()) + 1,
@@ -52,16 +51,6 @@ def probe(train, test, preset, neighbors=None, shots=None, save=None):
     if save:
         _save(found.classifier(model, names), Path(save))
     return {"method": "linear probe", **result, **found.to_dict(), "saved": save}
-
-
-def _same_classes(train, test):
-    """Number in training of each class of the test, (K,); None: they have no names."""
-    if not train.class_names or not test.class_names:
-        return None
-    missing = sorted(set(test.class_names) - set(train.class_names))
-    if missing:
-        raise ValueError(f"Classes of the test are not in training: {', '.join(missing[:5])}.")
-    return np.array([train.class_names.index(name) for name in test.class_names])
 
 
 def _save(classifier, path):

@@ -2,9 +2,10 @@
 
 import argparse
 
+from keras_clip.command.column_arguments import SOURCE, add_columns
 from keras_clip.command.parser import PRESET, PRESET_HELP, add_command, count
 
-_SOURCE = "a folder with one subfolder a class, a .csv, .tsv or .parquet file, or .tar shards"
+_SOURCE = f"a folder with one subfolder a class, {SOURCE}"
 
 
 def add(commands, runs):
@@ -19,6 +20,7 @@ def add(commands, runs):
     command.add_argument("train", metavar="TRAIN", help=f"labelled pictures: {_SOURCE}")
     command.add_argument("test", metavar="TEST", help="pictures of the same classes")
     command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
+    add_columns(command)
     way = command.add_mutually_exclusive_group()
     way.add_argument("--knn", type=count, metavar="K", help="votes of the K nearest instead")
     way.add_argument(

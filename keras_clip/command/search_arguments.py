@@ -2,6 +2,7 @@
 
 import argparse
 
+from keras_clip.command.column_arguments import SOURCE, add_columns
 from keras_clip.command.parser import PRESET, SOURCE_HELP, add_command, count
 
 _OWN = f"{SOURCE_HELP} (default: what the index was made with)"
@@ -25,14 +26,13 @@ def _add_index(commands, runs):
         "keras-clip index photos/ -o photos.index         again: only what is new or changed",
         "keras-clip index photos/ -o photos.index --dry-run",
     )  # fmt: skip
-    command.add_argument(
-        "source", metavar="SOURCE", help="a folder with its folders, a .csv or .parquet, tar shards"
-    )
+    command.add_argument("source", metavar="SOURCE", help=f"a folder with its folders, or {SOURCE}")
     command.add_argument("-o", "--output", required=True, metavar="INDEX", help="its directory")
     command.add_argument("--batch-size", type=count, default=32, help="(default: 32)")
     command.add_argument(
         "--dry-run", action="store_true", help="say what is new, changed and gone; load no model"
     )
+    add_columns(command)
     default = f"what the index was made with; of a new one {PRESET}"
     command.add_argument("--preset", help=f"{SOURCE_HELP} (default: {default})")
 

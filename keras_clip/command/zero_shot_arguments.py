@@ -2,6 +2,7 @@
 
 import argparse
 
+from keras_clip.command.column_arguments import SOURCE, add_columns
 from keras_clip.command.parser import PRESET, PRESET_HELP, add_command, count
 
 
@@ -25,11 +26,11 @@ def add(commands, runs):
         "keras-clip evaluate imagenet/val --prompts open_clip:imagenet",
         'keras-clip evaluate "wds/cifar10/test/*.tar" --plot confusion.png',
         "keras-clip evaluate coco.csv --captions        columns path and caption",
+        'keras-clip evaluate "cifar10/test-*.parquet" --image-column img',
     )  # fmt: skip
     command.add_argument(
         "source", metavar="SOURCE",
-        help="a folder with one folder a class, a .csv, .tsv or .parquet table with `path` and "
-        "`label` or `caption`, or tar shards as CLIP_benchmark has them",
+        help=f"a folder with one folder a class, {SOURCE}",
     )  # fmt: skip
     _add_prompts(command)
     command.add_argument(
@@ -38,6 +39,7 @@ def add(commands, runs):
     command.add_argument("--batch-size", type=count, default=32, help="(default: 32)")
     command.add_argument("--plot", metavar="FILE", help="draw the confusion matrix, e.g. out.png")
     command.add_argument("--preset", default=PRESET, help=PRESET_HELP)
+    add_columns(command)
 
 
 def _add_prompts(command):

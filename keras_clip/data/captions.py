@@ -1,12 +1,14 @@
-"""The captions of many pictures in a few arrays, or where they lie: tar shards, text files."""
+"""The captions of many pictures in a few arrays, or in text files; and what is a caption."""
 
-import json
 import os
 from array import array
 
 import numpy as np
 
-from keras_clip.data.places import Files, read_bytes
+from keras_clip.data.places import Files
+from keras_clip.preprocessing.image_files import ImageError
+
+_MISSING = frozenset(["", "None", "null", "NULL", "nan", "NaN", "<NA>"])
 
 
 class Captions:
@@ -61,40 +63,6 @@ class CaptionsBuilder:
         return Captions(bytes(self.text), ends, order, bounds[:-1], bounds[1:])
 
 
-class MemberCaptions:
-    """Captions that stay in tar shards until they are asked for.
-
-    Args:
-        shards: list of str, the paths.
-        shard, offset, size: (n,) arrays, where each sample's text lies; -1 bytes: it has none.
-        is_json: (n,) bool; the caption is then the entry `caption` of JSON, else a line each.
-    """
-
-    def __init__(self, shards, shard, offset, size, is_json):
-        self.shards, self.shard, self.offset = shards, shard, offset
-        self.size, self.is_json = size, is_json
-
-    def __getitem__(self, row):
-        size = int(self.size[row])
-        if size < 0:
-            return ()
-        shard = self.shards[self.shard[row]]
-        text = read_bytes(shard, int(self.offset[row]), size)
-        if self.is_json[row]:
-            return _json_captions(text, shard)
-        return _lines(text)
-
-    def take(self, rows):
-        """The same for some rows, in their order."""
-        rows = np.asarray(rows, "int64")
-        columns = (self.shard, self.offset, self.size, self.is_json)
-        return MemberCaptions(self.shards, *(column[rows] for column in columns))
-
-    def to_bytes(self):
-        """What a fingerprint is made from; the shards' own times tell of a change."""
-        return self.offset.tobytes() + self.size.tobytes()
-
-
 class FileCaptions:
     """Captions in text files beside the pictures, `NAME.txt`, a line each.
 
@@ -109,8 +77,12 @@ class FileCaptions:
     def __getitem__(self, row):
         if not self.known[row]:
             return ()
-        with open(text_name(self.files[row]), "rb") as file:
-            return _lines(file.read())
+        path = text_name(self.files[row])
+        with open(path, "rb") as file:
+            try:
+                return lines(file.read())
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}.") from error
 
     def take(self, rows):
         """The same for some rows, in their order."""
@@ -128,17 +100,49 @@ def text_name(name):
     return os.path.splitext(name)[0] + ".txt"
 
 
-def _lines(text):
-    lines = (line.strip() for line in text.decode("utf-8-sig", "replace").split("\n"))
-    return tuple(line for line in lines if line)
+def read_captions(pictures, row):
+    """The captions of a picture, at least one of them: a tuple of str.
 
-
-def _json_captions(text, shard):
+    Raises:
+        ImageError: it has none, or they cannot be read; the message is the reason alone.
+    """
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{shard}: a sample's .json is not JSON: {error}.") from error
-    caption = found.get("caption") if isinstance(found, dict) else None
-    if isinstance(caption, list):
-        return tuple(map(str, caption))
-    return (str(caption),) if caption else ()
+        found = pictures.captions[row]
+    except (OSError, ValueError) as error:
+        raise ImageError(f"its captions cannot be read: {error}") from error
+    if not found:
+        raise ImageError("it has no caption")
+    return found
+
+
+def lines(text):
+    """The captions in a text file, a line each.
+
+    Raises:
+        ValueError: it is not UTF-8.
+    """
+    found = (line.strip() for line in text.decode("utf-8-sig").split("\n"))
+    return tuple(line for line in found if not _is_missing(line))
+
+
+def caption_texts(value):
+    """The captions in a value of a table or of JSON, a text or a list of texts: a list of str.
+
+    What says nothing is none: null, NaN, blanks, and these spelt out by a program that wrote it.
+
+    Raises:
+        ValueError: something else than text.
+    """
+    values = value if isinstance(value, list) else [value]
+    found = [one for one in values if not _is_missing(one)]
+    for one in found:
+        if not isinstance(one, str):
+            raise ValueError(f"a caption is text, not {one!r}"[:200])
+        one.encode()  # half a surrogate pair is no text
+    return found
+
+
+def _is_missing(value):
+    if isinstance(value, str):
+        return value.strip() in _MISSING
+    return value is None or value != value  # NaN

@@ -6,7 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from keras_clip.data.places import Files, Member
+from keras_clip.data.cells import Cell
+from keras_clip.data.labels import numbers_among
+from keras_clip.data.left_out import LeftOut
+from keras_clip.data.places import Files, Member, check_regular
 
 _CHUNK = 65536  # keys hashed at a time
 
@@ -19,21 +22,24 @@ class Picture:
         key: str, its name among the others.
         label: str, the name of its class; or int where classes have no names; or None.
         captions: tuple of str.
-        place: path, or the member of a tar shard.
+        place: path, the member of a tar shard, or the cell of a parquet file.
     """
 
     key: str
     label: str | int | None
     captions: tuple[str, ...]
-    place: str | Member
+    place: str | Member | Cell
 
     def read(self):
         """What an image processor takes: the path, or bytes.
 
         Raises:
-            ImageError: it lies in a shard that cannot be read.
+            ImageError: it is a pipe or the like; or it lies in a shard that cannot be read.
         """
-        return self.place if isinstance(self.place, str) else self.place.read()
+        if isinstance(self.place, str):
+            check_regular(self.place)
+            return self.place
+        return self.place.read()
 
 
 class Pictures:
@@ -41,16 +47,21 @@ class Pictures:
 
     Args:
         keys: list of n str, all different.
-        places: Files or Members.
+        places: Files, Members or Cells.
         labels: (n,) int64 or None.
         class_names: list of str that labels are numbers of, or None.
-        captions: Captions, MemberCaptions or None.
+        captions: Captions, MemberCaptions, FileCaptions or None.
         templates: list of str with `{}` that came with the data set, or None.
+        left_out: LeftOut, what the source holds beside them; None: nothing.
     """
 
-    def __init__(self, keys, places, labels=None, class_names=None, captions=None, templates=None):
+    def __init__(
+        self, keys, places, labels=None, class_names=None, captions=None, templates=None,
+        left_out=None,
+    ):  # fmt: skip
         self.keys, self.places, self.labels = keys, places, labels
         self.class_names, self.captions, self.templates = class_names, captions, templates
+        self.left_out = LeftOut() if left_out is None else left_out
 
     def __len__(self):
         return len(self.keys)
@@ -85,11 +96,24 @@ class Pictures:
             self.class_names,
             self.captions and self.captions.take(rows),
             self.templates,
+            self.left_out,
         )
+
+    def with_classes(self, names, whose="labels", by_order=False, by_value=False):
+        """The same with labels as numbers of other names; see `labels.numbers_among`.
+
+        Raises:
+            ValueError: a class is not among the names; the message says which.
+        """
+        labels = numbers_among(self.labels, self.class_names, names, whose, by_order, by_value)
+        return Pictures(
+            self.keys, self.places, labels, names and list(names), self.captions, self.templates,
+            self.left_out,
+        )  # fmt: skip
 
     @property
     def in_shards(self):
-        """Whether they lie in tar shards, and have no paths of their own."""
+        """Whether they lie in tar shards or tables, and have no paths of their own."""
         return not isinstance(self.places, Files)
 
     @property
@@ -97,10 +121,12 @@ class Pictures:
         """The path of each picture, list of str.
 
         Raises:
-            ValueError: they lie in tar shards and have none.
+            ValueError: they lie in tar shards or tables and have none.
         """
         if self.in_shards:
-            raise ValueError("Pictures in tar shards have no paths of their own: unpack them.")
+            raise ValueError(
+                "Pictures inside of tar shards and tables have no paths of their own: unpack them."
+            )
         return [self.places[row] for row in range(len(self))]
 
     def stats(self):

@@ -1,10 +1,12 @@
 """Where pictures lie, as columns: files by their names, members of tar shards by their offsets."""
 
 import os
+import stat
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_clip.data.unpacked import is_packed, unpacked
 from keras_clip.preprocessing.image_files import ImageError
 
 SUFFIXES = frozenset(
@@ -55,7 +57,7 @@ class Files:
 
     def stats(self):
         """Sizes in bytes and modification times in ns, (n,) int64 each; -1 for what is missing."""
-        return _columns(_stat(self[row]) for row in range(len(self.names)))
+        return file_stats(self[row] for row in range(len(self.names)))
 
 
 class Members:
@@ -79,12 +81,32 @@ class Members:
 
     def stats(self):
         """Sizes of the members in bytes, and modification times in ns of their shards."""
-        _, times = _columns(map(_stat, self.shards))
-        return self.size, times[self.shard]
+        return self.size, file_stats(self.shards)[1][self.shard]
+
+
+def check_regular(path):
+    """Raise an ImageError for what would block whoever opens it, such as a pipe, or is a folder.
+
+    What is missing shows when it is opened.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode):
+        raise ImageError("no regular file.")
+
+
+def file_stats(paths):
+    """Sizes in bytes and modification times in ns, (n,) int64 each; -1 for what is missing."""
+    flat = np.fromiter((value for path in paths for value in _stat(path)), "int64")
+    return flat[::2], flat[1::2]
 
 
 def read_bytes(path, offset, size):
-    """Some bytes of a file."""
+    """Some bytes of a file, or of what is packed in one by gzip."""
+    if is_packed(path):
+        return unpacked(path).read(offset, size)
     with open(path, "rb") as file:
         file.seek(offset)
         return file.read(size)
@@ -98,6 +120,29 @@ def _stat(path):
     return found.st_size, found.st_mtime_ns
 
 
-def _columns(pairs):
-    flat = np.fromiter((value for pair in pairs for value in pair), "int64")
-    return flat[::2], flat[1::2]
+def distinct_names(paths):
+    """What each file is called in keys: its name, or as much of its path as tells it from others.
+
+    Raises:
+        ValueError: a file comes twice.
+    """
+    if len(paths) == 1:
+        return [os.path.basename(paths[0])]
+    check_once(paths, "file")
+    folder = common_folder(paths)
+    return [os.path.relpath(path, folder).replace(os.sep, "/") for path in paths]
+
+
+def check_once(paths, what):
+    """Raise a ValueError where a path comes twice."""
+    if len(set(paths)) < len(paths):
+        seen = set()
+        twice = next(path for path in paths if path in seen or seen.add(path))
+        raise ValueError(f"{twice}: the {what} is in the list twice.")
+
+
+def common_folder(paths):
+    """The folder of a file, or the innermost one that all of several are in."""
+    if len(paths) == 1:
+        return os.path.dirname(paths[0])
+    return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])

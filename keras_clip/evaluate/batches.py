@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_clip.data import Pictures, decoded, open_pictures
+from keras_clip.data.labels import class_numbers
 
 _NAMES = (("images", "image", "pixels", "x"), ("labels", "label", "y"))
 
@@ -46,7 +47,8 @@ def labelled_batches(dataset, processor, batch_size=32, workers=None):
         LabelledBatch.
 
     Raises:
-        ValueError: Pictures without labels, or elements of another form.
+        ValueError: Pictures without labels, elements of another form, or labels that are no whole
+            numbers.
     """
     if isinstance(dataset, Pictures):
         if dataset.labels is None:
@@ -66,7 +68,7 @@ def labelled_batches(dataset, processor, batch_size=32, workers=None):
                 f"{images.shape} with {labels.shape}: batch it, and decode its pictures."
             )
         pixels = processor(images) if images.dtype == np.uint8 else images
-        yield LabelledBatch(pixels, labels.astype("int64"), [])
+        yield LabelledBatch(pixels, class_numbers(labels), [])
 
 
 def _elements(dataset):

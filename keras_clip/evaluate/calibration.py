@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import keras
 import numpy as np
 
+from keras_clip.data.labels import class_numbers
 from keras_clip.evaluate.metrics import expected_calibration_error, first_answers
 from keras_clip.models import zero_shot
 
@@ -121,7 +122,8 @@ def _targets(logits, labels, activation):
         return labels.astype("float64")
     if activation != "softmax":
         raise ValueError("Logits are not calibrated: take a classifier with softmax or sigmoid.")
-    if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
+    labels = class_numbers(labels)
+    if labels.shape != logits.shape[:1]:
         raise ValueError(f"labels is one int an example, {logits.shape[:1]}, not {labels.shape}.")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"labels are 0 to {logits.shape[1] - 1}, not up to {labels.max()}.")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_clip.data.labels import class_numbers
+
 _BLOCK_VALUES = 2**21  # 8 MB of float32: products of this size run at full speed
 
 
@@ -58,13 +60,12 @@ def checked(features, labels, what):
         raise ValueError(
             f"The {what} labels are one a row of features, ({len(features)},), not {labels.shape}."
         )
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"The {what} labels are whole numbers, not {labels.dtype}.")
+    labels = class_numbers(labels, f"{what} labels")
     if labels.min() < 0:
         row = int(np.argmax(labels < 0))
         raise ValueError(f"The {what} label {labels[row]} of row {row} is below 0.")
     _check_finite(features, what)
-    return features, labels.astype("int64", copy=False)
+    return features, labels
 
 
 def _check_finite(features, what):

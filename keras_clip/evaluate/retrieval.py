@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from keras_clip.data import decoded
+from keras_clip.data.captions import read_captions
 from keras_clip.evaluate.batches import opened
-from keras_clip.models.batching import run_batch, track, unit_rows
+from keras_clip.models.batching import map_rows, run_batch, track, unit_rows
+from keras_clip.preprocessing.image_files import ImageError
 
 BLOCK = 2048  # rows and columns at a time: 16 MB of cosines
 
@@ -90,11 +92,11 @@ def caption_retrieval(clip, dataset, ks=(1, 5, 10), batch_size=32, progress=None
         progress: bool or None. None: a bar for long work on a terminal.
 
     Returns:
-        (Retrieval, list of (key, reason) for pictures that could not be read and are left out with
-        their captions).
+        (Retrieval, list of (key, reason) for pictures that could not be read or have no caption;
+        they are left out with their captions).
 
     Raises:
-        ValueError: there are no captions, a picture has none, or no picture can be read.
+        ValueError: there are no captions, or no picture with one can be read.
     """
     pictures = opened(dataset)
     if pictures.captions is None:
@@ -106,19 +108,32 @@ def caption_retrieval(clip, dataset, ks=(1, 5, 10), batch_size=32, progress=None
     batches = decoded(pictures, clip.image_processor, batch_size)
     for batch in track(batches, "Embedding", progress, -(-len(pictures) // batch_size)):
         failures += [(pictures.keys[row], reason) for row, reason in batch.errors]
-        for place, row in enumerate(batch.rows, sum(map(len, rows))):
-            captions = pictures[row].captions
-            if not captions:
-                raise ValueError(f"{pictures.keys[row]}: the picture has no caption.")
-            texts += captions
-            owner += [place] * len(captions)
-        if batch.rows:
-            rows.append(run_batch(vision, batch.pixels, batch_size))
+        captions, reasons = _captions(pictures, batch.rows)
+        failures += [(pictures.keys[row], reason) for row, reason in reasons]
+        kept = [place for place, some in enumerate(captions) if some]
+        for place, some in enumerate(filter(None, captions), sum(map(len, rows))):
+            texts += some
+            owner += [place] * len(some)
+        if kept:
+            pixels = map_rows(lambda x, kept=kept: x[kept], batch.pixels)
+            rows.append(run_batch(vision, pixels, batch_size))
     if not rows:
-        raise ValueError("No picture can be read. The first, {}: {}".format(*failures[0]))
+        raise ValueError("No pair can be read. The first, {}: {}".format(*failures[0]))
     images = unit_rows(np.concatenate(rows).astype("float32"))
     texts = clip.embed_texts(texts, progress=progress)
     return retrieval(images, texts, np.array(owner), ks), failures
+
+
+def _captions(pictures, rows):
+    """The captions of some rows, and a list of (row, reason) of those without."""
+    found, reasons = [], []
+    for row in rows:
+        try:
+            found.append(read_captions(pictures, row))
+        except ImageError as error:
+            found.append(())
+            reasons.append((row, str(error)))
+    return found, reasons
 
 
 def _counts(images, texts, owner, own, block):

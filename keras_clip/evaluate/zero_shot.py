@@ -54,8 +54,9 @@ def zero_shot(clip, dataset, labels=None, templates=None, batch_size=32, progres
         clip: CLIP with a tokenizer.
         dataset: what `keras_clip.data.open_pictures` takes, or has made; or a Keras, tf.data, grain
             or torch data set of batches, see `labelled_batches`.
-        labels: as for `clip.class_embeddings`; None: the data set's class names. Where the data set
-            has class names, all of which are among these, they meet by name; else by their order.
+        labels: as for `clip.class_embeddings`; None: the data set's class names. Where all of these
+            are among the labels, they meet by name. Classes that are numbers count the labels from
+            0. As many other labels stand for the classes in their order.
         templates: str or list of str with `{}`; None: the data set's own, else a photo of a {}.
         batch_size: int.
         progress: bool or None. None: a bar for long work on a terminal.
@@ -75,13 +76,13 @@ def zero_shot(clip, dataset, labels=None, templates=None, batch_size=32, progres
     templates = templates or getattr(dataset, "templates", None) or TEMPLATE
     published = labels is None  # names that a data set has twice stay as they are
     prompts = Prompts.from_labels(known if published else labels, templates, not published)
-    places = _places(known, prompts.names)
+    if isinstance(dataset, Pictures) and dataset.labels is not None:
+        dataset = dataset.with_classes(prompts.names, by_order=True)
     batches = labelled_batches(dataset, clip.image_processor, batch_size)
     total = -(-len(dataset) // batch_size) if isinstance(dataset, Pictures) else None
     answers = _Answers(clip, clip.class_embeddings(prompts))
     for batch in track(batches, "Classifying", progress, total):
-        labels = batch.labels if places is None else places[batch.labels]
-        answers.add(batch, labels, batch_size)
+        answers.add(batch, batch_size)
     return answers.scores(prompts.names)
 
 
@@ -94,13 +95,15 @@ class _Answers:
         self.activation = "sigmoid" if clip.config.is_sigmoid else "softmax"
         self.parts, self.failures, self.times = [], [], []
 
-    def add(self, batch, labels, batch_size):
-        """Classify a batch; labels (k,) are rows of the class vectors."""
+    def add(self, batch, batch_size):
+        """Classify a batch; its labels are rows of the class vectors."""
+        labels = batch.labels
         self.failures += batch.errors
         if len(labels):
-            if labels.min() < 0 or labels.max() >= len(self.vectors):
+            outside = labels[(labels < 0) | (labels >= len(self.vectors))]
+            if len(outside):
                 raise ValueError(
-                    f"The data set has class {labels.max()}, but there are {len(self.vectors)} "
+                    f"The data set has class {outside[0]}, but there are {len(self.vectors)} "
                     "labels."
                 )
             size = max(batch_size, len(labels))
@@ -133,19 +136,3 @@ class _Answers:
             seconds / later if later else float("nan"),
             self.failures,
         )
-
-
-def _places(known, names):
-    """Where the data set's classes are among the labels, (K,) int64; None: where they were."""
-    if known is None or tuple(known) == tuple(names):
-        return None
-    where = {name: place for place, name in enumerate(names)}
-    missing = [name for name in known if name not in where]
-    if not missing:
-        return np.array([where[name] for name in known])
-    if len(missing) == len(known) == len(names):
-        return None
-    raise ValueError(
-        f"The data set's classes {missing[:3]} are not among the labels: give labels by the same "
-        f"names, or {len(known)} others in the order of the data set's."
-    )

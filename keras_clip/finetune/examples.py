@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_clip.data import Pictures, open_pictures
+from keras_clip.data.labels import class_numbers
 from keras_clip.models.batching import map_rows, num_rows
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.images import core_count
@@ -85,7 +86,7 @@ def examples(data, processor=None, class_names=None, augmentation=None):
             with labels; or (x, y): normalised float pixels, or raw uint8 ones, (n, H, W, 3), or a
             dictionary of arrays, and (n,) int.
         processor: image processor of the model, such as `clip.image_processor`.
-        class_names: names of the model's classes; where the data has names too, they meet by them.
+        class_names: names of the model's classes; those of pictures meet them by name or number.
         augmentation: keras_clip.preprocessing.Augmentation or None, for pictures.
 
     Returns:
@@ -125,22 +126,17 @@ def _of_pictures(pictures, processor, class_names, augmentation):
             "This model does not know how pictures become pixels: give "
             "processor=clip.image_processor of the CLIP that it was made of."
         )
-    labels, names = np.asarray(pictures.labels), pictures.class_names
-    if names and class_names:
-        missing = sorted(set(names) - set(class_names))
-        if missing:
-            raise ValueError(f"The model has no classes {missing[:5]}, which the pictures have.")
-        labels = np.array([list(class_names).index(name) for name in names])[labels]
-    names = tuple(class_names or names or ()) or None
-    return Examples(pictures, labels, names, processor, augmentation)
+    if class_names:
+        pictures = pictures.with_classes(class_names, "classes of the model", by_value=True)
+    names = pictures.class_names and tuple(pictures.class_names)
+    return Examples(pictures, pictures.labels, names, processor, augmentation)
 
 
 def _of_arrays(x, y, processor, class_names):
-    y = np.asarray(y)
-    if y.ndim != 1 or y.dtype.kind not in "iu" or num_rows(x) != len(y):
+    y = class_numbers(y)
+    if y.ndim != 1 or num_rows(x) != len(y):
         raise ValueError(
-            f"The labels of {num_rows(x)} pictures are as many class numbers, not {y.dtype} of "
-            f"shape {y.shape}."
+            f"The labels of {num_rows(x)} pictures are as many class numbers, not {y.shape}."
         )
     if not len(y) or y.min() < 0:
         raise ValueError("There is nothing to learn: no pictures, or a class number below 0.")
@@ -148,4 +144,4 @@ def _of_arrays(x, y, processor, class_names):
         if processor is None:
             raise ValueError("Raw uint8 pictures need processor=clip.image_processor.")
         x = processor(x)
-    return Examples(x, y.astype("int64"), tuple(class_names) if class_names else None)
+    return Examples(x, y, tuple(class_names) if class_names else None)

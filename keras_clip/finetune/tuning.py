@@ -1,10 +1,12 @@
 """A classifier trained by gradients, whatever of it is free to train."""
 
 import warnings
+from dataclasses import replace
 
 import keras
 import numpy as np
 
+from keras_clip.data.labels import numbers_among
 from keras_clip.finetune.class_batches import ClassBatches, OneHot
 from keras_clip.finetune.examples import examples
 from keras_clip.finetune.freezing import freeze_batch_norms
@@ -52,7 +54,7 @@ def tune(model, data, validation=None, callbacks=None, processor=None, verbose="
     processor = processor or getattr(model, "image_processor", None)
     names = getattr(model.layers[-1], "class_names", None)
     found = examples(data, processor, names, settings.augmentation)
-    held_out = examples(validation, processor, names)
+    held_out = _alike(examples(validation, processor, names), found)
     form = _form(found, settings, activation, logits.output.shape[-1])
     batches = _batches(found, data, settings, form, True)
     steps = settings.steps_per_epoch or num_batches(batches)
@@ -120,6 +122,17 @@ def warn_of_failures(found, data):
             f"the first, {key}: {reason}",
             stacklevel=3,
         )
+
+
+def _alike(held_out, found):
+    """Held-out examples with the class numbers of those that are trained on."""
+    if held_out is None or found is None:
+        return held_out
+    labels = numbers_among(
+        held_out.labels, held_out.class_names, found.class_names, "classes of the training",
+        by_value=True,
+    )  # fmt: skip
+    return replace(held_out, labels=labels)
 
 
 def _form(found, settings, activation, num_classes):

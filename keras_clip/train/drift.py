@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_clip.data.labels import class_numbers
 from keras_clip.models.batching import batches as cut
 from keras_clip.models.batching import num_rows, run_batch, unit_rows
 from keras_clip.models.clip import require_clip
@@ -130,10 +131,10 @@ def _checked(truths, pictures, classes):
     """(n,) int64, or None."""
     if truths is None:
         return None
-    truths = np.asarray(truths)
+    truths = class_numbers(truths, "truths")
     if truths.shape != (pictures,) or truths.min() < 0 or truths.max() >= classes:
         raise ValueError(
             f"truths are one class a picture, {pictures} ints from 0 to {classes - 1}, not "
             f"{truths.shape} from {truths.min()} to {truths.max()}."
         )
-    return truths.astype("int64")
+    return truths

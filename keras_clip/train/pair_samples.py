@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_clip.data.captions import read_captions
 from keras_clip.preprocessing.image_config import ImageConfig
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.images import normalize
@@ -41,7 +42,7 @@ class Samples:
             ImageError: the sample cannot be used; the message does not repeat its key.
         """
         random = np.random.default_rng([self.seed, epoch, row])
-        texts = self._chosen(self._captions(row), random)
+        texts = self._chosen(read_captions(self.pictures, row), random)
         source = self.pictures.read(row)
         try:
             self._put(arrays, place, source, random)
@@ -62,16 +63,6 @@ class Samples:
         else:
             pixels[:] = self.augmentation.pixels(source, config, random)
         normalize(pixels, config)
-
-    def _captions(self, row):
-        try:
-            found = self.pictures.captions[row]
-        except (OSError, ValueError) as error:
-            raise ImageError(f"its captions cannot be read: {error}") from error
-        found = [text for text in found if text.strip()]
-        if not found:
-            raise ImageError("it has no caption")
-        return found
 
     def _chosen(self, texts, random):
         if self.captions == "first":

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_clip.data import Pictures, open_pictures
+from keras_clip.data import open_pictures
 from keras_clip.models.text_lengths import check_length
 from keras_clip.preprocessing.image_files import ImageError
 from keras_clip.preprocessing.images import core_count
@@ -75,7 +75,7 @@ class Pairs:
         context_length=None,
     ):
         import_grain()
-        pictures = source if isinstance(source, Pictures) else open_pictures(source, columns)
+        pictures = open_pictures(source, columns)
         _check_numbers(seed, captions, workers, max_broken)
         _check_pictures(pictures, batch_size, groups)
         if context_length is not None:
@@ -230,7 +230,7 @@ def _check_pictures(pictures, batch_size, groups):
     if pictures.captions is None:
         raise ValueError(
             "The pictures have no captions: give a table with a column `caption`, shards with "
-            "`.txt`, or a folder with `NAME.txt` beside `NAME.jpg`."
+            "`.txt`, or a folder with `NAME.txt` beside `NAME.jpg`; or name them by `columns`."
         )
     if not 1 <= batch_size <= len(pictures):
         raise ValueError(

@@ -89,7 +89,8 @@ class DataSection:
 
     Args:
         source: what `keras_clip.data.open_pictures` takes: a folder, a table, tar shards.
-        columns: {"image": name, "caption": name} of a table; empty: common names.
+        columns: {"image": name, "caption": name or names} of a table or shards, as of
+            `open_pictures`; empty: common names.
         batch_size: pairs a step, over all hosts.
         chunk_size: pairs computed at a time, which bounds memory and changes no gradient; None:
             all.
