@@ -159,7 +159,7 @@ def test_accumulated_gradients_of_a_broken_batch_are_left_out_together():
 def test_the_guard_holds_no_second_copy(backend):
     if backend != "jax":
         pytest.skip("about XLA's buffers")
-    import jax
+    jax = pytest.importorskip("jax", minversion="0.10")  # older releases of XLA hold one
 
     weights = [keras.Variable(np.zeros((256, 256), "float32"), name="kernel") for _ in range(4)]
     optimizer = make()
@@ -167,8 +167,7 @@ def test_the_guard_holds_no_second_copy(backend):
     state = [v.value for v in weights], [v.value for v in optimizer.variables]
     step = jax.jit(lambda s, g: optimizer.stateless_apply(s[1], g, s[0]), donate_argnums=0)
     compiled = step.lower(state, [np.ones((256, 256), "float32")] * 4).compile()
-    # Of the twelve arrays of this size, older releases of XLA hold one for a moment.
-    assert compiled.memory_analysis().temp_size_in_bytes < 2 * 4 * 256 * 256
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 256 * 256
 
 
 # --- with the rest of Keras

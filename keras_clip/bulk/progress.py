@@ -29,11 +29,13 @@ def bar(total, done, progress=None):
             return f"{task.speed:.1f}/s" if task.speed else ""
 
     console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else progress
+    if not (console.is_terminal if progress is None else progress):
+        yield lambda count: None  # a disabled bar of rich before 15 ends with an empty line
+        return
     columns = (
         TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), RateColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not shown) as shown_bar:
-        task = shown_bar.add_task("", total=total, completed=done)
-        yield lambda count: shown_bar.advance(task, count)
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task("", total=total, completed=done)
+        yield lambda count: shown.advance(task, count)

@@ -42,8 +42,9 @@ def track(items, description, progress=None, total=None):
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else True
-    return rich_track(items, description, total, console=console, disable=not shown)
+    if progress is None and not console.is_terminal:
+        return iter(items)
+    return rich_track(items, description, total, console=console)
 
 
 def run_batch(model, rows, batch_size):
