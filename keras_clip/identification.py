@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from keras_clip.convert import CheckpointError
 from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
-from keras_clip.convert.errors import DAMAGE, UnknownLayoutError
+from keras_clip.convert.errors import DAMAGE, MissingTensorError, UnknownLayoutError
 from keras_clip.convert.folding import grouped
 from keras_clip.convert.table import Row, Table, read
 from keras_clip.convert.views import View, views
@@ -32,6 +32,10 @@ FAMILIES = {
     "deit": (ViTConfig.from_dict, ViT),
     "dinov2": (ViTConfig.from_dict, ViT),
 }
+_ADVICE = (
+    "A prefix is cut where all names have it; tensors beside the model are left out by "
+    "ignore='pattern', and load_weights='start' reads those whose names begin so."
+)
 _MOST_LAYERS = 200  # beyond them, a file has to show that it has so many
 HEADS = ("head", "head_distillation")
 TOWERS = {"vision": "clip_vision", "text": "clip_text"}
@@ -77,19 +81,29 @@ def _native(view, described, folder):
 
 def _foreign(checkpoint, ignore, *known):
     """The plan of the first view whose names a layout has."""
-    failures, prefix = [], ""
+    failures, view = [], None
     for view in views(checkpoint, ignore):
-        prefix = view.prefix
         try:
             return _planned(view, *known)
         except CheckpointError as error:
             failures.append(error)
-    # What a layout that knows the names says tells more than that others do not.
-    for error in failures:
-        if not isinstance(error, UnknownLayoutError):
+    # What a layout says that knows the names tells more than that others do not.
+    for error in reversed(failures):
+        if not isinstance(error, (MissingTensorError, UnknownLayoutError)):
             raise error
-    cut = f" Nor is it one without the prefix {prefix!r}." if prefix else ""
-    raise UnknownLayoutError(f"{failures[0]}{cut}")
+    incomplete = [error for error in failures if isinstance(error, MissingTensorError)]
+    cut = ""
+    if view.prefix and not incomplete:
+        cut = f" Nor is it without the prefix {view.prefix!r}: {grouped(view.tensors)}."
+    raise UnknownLayoutError(f"{(incomplete or failures[:1])[-1]}{cut} {_ADVICE}")
+
+
+def _dialect(view, described, family):
+    try:
+        return find_dialect(view.tensors, described, family)
+    except UnknownLayoutError:
+        # Then what is left out is missing in a layout that is known.
+        return find_dialect(view.whole, described, family)
 
 
 def _planned(view, entry, described, preprocessor, family):
@@ -98,7 +112,7 @@ def _planned(view, entry, described, preprocessor, family):
         name, dialect = entry["table"], DIALECTS[entry["table"]]
         config = config_of(entry["family"], _with_labels(entry, described), entry["source"])
     else:
-        name, dialect = find_dialect(tensors, described, family)
+        name, dialect = _dialect(view, described, family)
         if name == "timm" and family:
             described = {"architecture": family, **(described or {})}
         if name == "openai" and path.name.startswith("open_clip"):

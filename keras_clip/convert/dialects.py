@@ -72,6 +72,5 @@ def find_dialect(checkpoint, config=None, family=None):
     raise UnknownLayoutError(
         f"{path}: the layout is not known{wanted} ({found or 'no model_type in a config.json'}; it "
         f"holds {grouped(checkpoint)}). Known: {', '.join(DIALECTS)}. A file from a transformers "
-        "directory needs its config.json: give the directory, or config=path. Tensors beside the "
-        "model are left out by ignore='pattern'; a prefix that all others share is then cut."
+        "directory needs its config.json: give the directory, or config=path."
     )

@@ -47,8 +47,8 @@ def views(checkpoint: Checkpoint, ignore: str | Sequence[str] = ()) -> Iterator[
 
     Args:
         checkpoint: As `open_checkpoint` returns it.
-        ignore: Patterns of tensors to leave out (`*` matches anything), which fit a name as it is
-            or without a prefix.
+        ignore: Patterns of tensors to leave out (`*` matches anything): of names as they are, or
+            where none fits, without a prefix.
 
     Raises:
         CheckpointError: Its tensors do not make up one model.
@@ -57,9 +57,9 @@ def views(checkpoint: Checkpoint, ignore: str | Sequence[str] = ()) -> Iterator[
     names, prefix, notes = {name: name for name in checkpoint}, "", checkpoint.notes
     ignored = {}
     for _ in range(_MOST_PREFIXES):
-        for pattern in patterns:
+        for pattern in (pattern for pattern, fits in patterns.items() if not fits):
             found = {name: new for name, new in names.items() if fnmatchcase(new, pattern)}
-            patterns[pattern] |= bool(found)
+            patterns[pattern] = bool(found)
             ignored |= found
         kept = {name: new for name, new in names.items() if name not in ignored}
         if not prefix:

@@ -9,9 +9,9 @@ SETS = (
     *("params_ema", "params", "teacher", "student", "ema_model", "online_model"),
     *("ema_state_dict", "ema", "current_model_state"),
 )
-# Those of them that stand for one model where they are not keys but begin the names.
+# Two of them that are the same model where they are not keys but begin the names.
 PAIRS = (
-    *(("model_ema", "model"), ("ema_model", "model"), ("ema", "model")),
+    *(("model_ema", "model"), ("model", "ema_model"), ("model", "ema")),
     *(("ema_model", "online_model"), ("teacher", "student")),
 )
 # Keys of what training keeps beside weights.

@@ -22,12 +22,14 @@ COUNTERS = ("n_averaged", "steps", "step", "initted")
 _UNFINISHED = (
     (
         re.compile(r"(^|\.)(lora_|ia3_|hada_|lokr_|oft_|vera_|modules_to_save\.)"),
-        "adapters of peft: load them with peft and save what merge_and_unload() gives; "
-        "ignore='*lora_*' reads the weights without them",
+        "adapters of peft",
+        "load them with peft and save what merge_and_unload() gives; ignore='*lora_*' reads the "
+        "weights without them",
     ),
     (
         re.compile(r"(^|\.)_?flat_param"),
-        "parameters that FSDP has flattened: save a state dict of the type FULL_STATE_DICT",
+        "parameters that FSDP has flattened",
+        "save a state dict of the type FULL_STATE_DICT",
     ),
 )
 
@@ -58,10 +60,12 @@ def unwrapped(checkpoint: Checkpoint, choice: Choice) -> Checkpoint:
 
 def check_finished(names, path) -> None:
     """Raises CheckpointError where tensors of a model and of what changes it lie side by side."""
-    for pattern, what in _UNFINISHED:
+    for pattern, kind, advice in _UNFINISHED:
         found = [name for name in names if pattern.search(name)]
         if found:
-            raise CheckpointError(f"{path}: holds {len(found)} tensors, {listed(found, 2)}, {what}")
+            raise CheckpointError(
+                f"{path}: among its tensors are {kind} ({len(found)}: {listed(found, 2)}); {advice}"
+            )
 
 
 def without_counters(names: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
@@ -91,8 +95,8 @@ def _chosen(names: dict[str, str], choice: Choice) -> dict[str, str]:
         if beside:
             choice.notes.append(f"beside {key!r}, {grouped(beside)} is left out")
         return _chosen(kept, choice)
-    for average, plain in PAIRS:
-        if average in keys and plain in keys:
-            choice.pick([average, plain])
-            return {name: new for name, new in names.items() if starts.get(name) != plain}
+    for pair in PAIRS:
+        if set(pair) <= set(keys):
+            left = set(pair) - {choice.pick(list(pair))}
+            return {name: new for name, new in names.items() if starts.get(name) not in left}
     return names
