@@ -82,6 +82,12 @@ def test_an_average_alone(torch, vit, check):
     check({"state_dict_ema": vit.state_dict(), "epoch": 3}, vit.state_dict())
 
 
+@pytest.mark.parametrize("nothing", [None, {}, {"decay": 0.99}])
+def test_an_average_that_was_not_kept(nothing, torch, vit, check):
+    plan = check({"state_dict": vit.state_dict(), "state_dict_ema": nothing}, vit.state_dict())
+    assert not plan.view.notes
+
+
 def test_torchvisions_average(torch, vit, check, caplog):
     averaged = torch.optim.swa_utils.AveragedModel(vit)
     content = {"model": other(torch, vit).state_dict(), "model_ema": averaged.state_dict()}
