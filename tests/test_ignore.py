@@ -128,9 +128,7 @@ def adapted(torch, vit, names=("attn.qkv",)):
 def test_adapters_of_peft(torch, vit, check, tmp_path):
     state = adapted(torch, vit)
     torch.save(state, tmp_path / "adapted.pt")
-    with pytest.raises(
-        CheckpointError, match=r"peft \(6: .*lora_A.*merge_and_unload\(\)"
-    ) as found:
+    with pytest.raises(CheckpointError, match=r"peft \(6: .*lora_A.*merge_and_unload\(\)") as found:
         from_preset(tmp_path / "adapted.pt", **FAMILY)
     assert str(tmp_path) in str(found.value)
     check(state, vit.state_dict(), ignore="*.lora_*")
