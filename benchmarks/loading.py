@@ -78,18 +78,20 @@ def write_random(preset, layouts, folder):
     Returns:
         ({layout: path}, float32 bytes of the model).
     """
-    from keras_clip import preset_info, presets
+    from keras_clip import preset_info
     from keras_clip.convert import table, write_safetensors, write_torch_zip
+    from keras_clip.convert.dialects import DIALECTS
+    from keras_clip.filling import FAMILIES
 
     info = preset_info(preset)
-    built = presets.FAMILIES["clip"][0](info["config"]).to_dict()
+    built = FAMILIES["clip"][0](info["config"]).to_dict()
     pool = np.random.default_rng(0).standard_normal(2**24, "float32") * np.float32(0.02)
     values = {
         name: partial(np.resize, pool, shape) for name, shape in weight_shapes(preset).items()
     }
     paths = {layout: folder / layout for layout in layouts}
     for layout, path in paths.items():
-        dialect = presets.TABLES[layout]
+        dialect = DIALECTS[layout]
         if layout == "openai":
             write_torch_zip(path, table.write(dialect.table(built), values, "float16"))
             continue

@@ -60,7 +60,9 @@ def _inspect(options):
     choose_backend_or_exit()
     from keras_clip.command import inspect, inspection
 
-    report = inspect.inspect(options.source, options.config, options.family)
+    report = inspect.inspect(
+        options.source, options.config, options.family, options.weights, options.ignore
+    )
     _print(options, report, lambda found: inspection.show_inspected(found, options.all))
 
 
@@ -156,6 +158,7 @@ def _convert(options):
     result = convert.convert(
         options.source, options.target, options.layout, options.dtype, options.dry_run,
         config=options.config, family=options.family,
+        load_weights=options.weights or True, ignore=options.ignore,
     )  # fmt: skip
     _print(options, result, convert.show_converted)
 

@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 
 from keras_clip.convert import CheckpointError, open_checkpoint
+from keras_clip.filling import FAMILIES
 from keras_clip.hub_files import HUB, needed_files
 from keras_clip.model_card import model_card
 from keras_clip.models.preset_description import check_native, is_native, read_json
-from keras_clip.presets import FAMILIES
 
 CARD = "README.md"
 # Beside what `from_preset` reads, these belong to a repository; all else stays where it is.

@@ -10,8 +10,8 @@ from tiny_models import tiny_clip, tiny_images, tiny_token_ids, tiny_tokenizer, 
 
 from keras_clip import CheckpointError, export_checkpoint, from_preset
 from keras_clip.convert import open_checkpoint
+from keras_clip.identification import identify
 from keras_clip.models.weights import named_weights
-from keras_clip.presets import identify
 from keras_clip.sources import find
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures" / "parity"

@@ -23,6 +23,8 @@ FLOORS = {
     "train": 4,
     "finetune": 5,
     "catalogue": 6,
+    "filling": 6,
+    "identification": 6,
     "presets": 6,
     "prompt_sets": 6,
     "exporting": 6,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from keras_clip.command import inspect as command
-from keras_clip.command.folding import folded, ranges
 from keras_clip.convert import LazyTensor, open_checkpoint, write_safetensors
 from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.folding import folded, ranges
 from keras_clip.presets import from_preset
 
 pytest_plugins = ["command_line"]

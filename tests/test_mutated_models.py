@@ -16,8 +16,8 @@ from test_mutated_files import EDITS, mutated
 from keras_clip import CheckpointError, from_preset
 from keras_clip.convert import open_checkpoint
 from keras_clip.convert.table import read
+from keras_clip.identification import identify
 from keras_clip.models.weights import named_weights
-from keras_clip.presets import identify
 from keras_clip.sources import find
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures" / "parity"

@@ -7,7 +7,8 @@ import re
 import keras
 import pytest
 
-from keras_clip import ImageConfig, catalogue, list_presets, preset_info, presets
+from keras_clip import ImageConfig, catalogue, identification, list_presets, preset_info
+from keras_clip.convert.dialects import DIALECTS
 from keras_clip.models.weights import named_weights
 
 KEYS = {"name", "family", "table", "source", "license", "params", "config", "metrics"}
@@ -59,14 +60,14 @@ LICENSES = {"MIT", "Apache-2.0", "CC-BY-NC-4.0", "apple-sample-code-license"}
 def config(name):
     """The configuration of a preset, built from its table."""
     info = preset_info(name)
-    return presets.FAMILIES[info["family"]][0](info["config"])
+    return identification.FAMILIES[info["family"]][0](info["config"])
 
 
 @functools.cache  # many presets differ in their pictures alone
 def weights(family, built):
     """{name: number of values} of a model that is built without any memory for its weights."""
     with keras.StatelessScope(initialize_variables=False):
-        model = presets.FAMILIES[family][1](built)
+        model = identification.FAMILIES[family][1](built)
     found = {name: math.prod(weight.shape) for name, weight in named_weights(model).items()}
     # Keras would give them their memory at the next occasion, unless it forgets them.
     keras.utils.clear_session(free_memory=False)
@@ -103,7 +104,7 @@ def test_an_entry_is_complete(name):
     assert info["name"] == name
     assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", name)
     assert name.startswith(info["family"])
-    assert info["table"] in {*presets.TABLES, "keras"}
+    assert info["table"] in {*DIALECTS, "keras"}
     assert re.match(r"hf://[\w.-]+/[\w.-]+|https://|bundled:", info["source"])
     assert info["license"] in LICENSES
     for metric in info["metrics"]:
@@ -152,7 +153,7 @@ def test_an_entry_builds_with_the_weights_it_says(name):
 def test_the_layout_fills_every_weight(name):
     info, built = preset_info(name), config(name)
     built = built if "resnet" in name else with_layers(plain(built), 1)
-    table = presets.TABLES[info["table"]].table(built.to_dict())
+    table = DIALECTS[info["table"]].table(built.to_dict())
     assert {row.target for row in table.rows} == set(weights(info["family"], built))
 
 

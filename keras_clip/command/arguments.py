@@ -83,6 +83,7 @@ def _add_looking(commands, runs):
         "keras-clip inspect hf://laion/CLIP-ViT-B-32-laion2B-s34B-b79K --json",
     )  # fmt: skip
     _add_source(command, "FILE")
+    _add_reading(command)
     command.add_argument("--all", action="store_true", help="a line a tensor, layers unfolded")
 
 
@@ -95,6 +96,7 @@ def _add_files(commands, runs):
         "--to keras --dtype float16",
     )  # fmt: skip
     _add_source(command, "SRC")
+    _add_reading(command)
     command.add_argument("target", metavar="DST", help="file or directory to write")
     layouts = ("huggingface", "open_clip", "openai", "timm", "google", "keras")
     command.add_argument(
@@ -123,6 +125,18 @@ def _add_source(command, metavar):
     command.add_argument(
         "--family", choices=FAMILIES, help="what a bare file holds, where its names leave that open"
     )
+
+
+def _add_reading(command):
+    command.add_argument(
+        "--weights", metavar="KEY",
+        help="which of several sets of weights in a file of training, e.g. state_dict or student "
+        "(default: an average where there is one)",
+    )  # fmt: skip
+    command.add_argument(
+        "--ignore", metavar="PATTERN", action="append", default=[],
+        help="leave out tensors that are no weights of the model, e.g. 'decoder.*'; again for more",
+    )  # fmt: skip
 
 
 def _add_demo(commands, runs):

@@ -16,7 +16,7 @@ def convert(source, target, layout, dtype=None, dry_run=False, **settings):
         layout: a format of `export_checkpoint`.
         dtype: str or None. Store floating weights as e.g. `float16`; None: as they are.
         dry_run: bool. Only tell what would be written.
-        **settings: `config` and `family`, as of `from_preset`.
+        **settings: `config`, `family`, `load_weights` and `ignore`, as of `from_preset`.
 
     Returns:
         Dictionary: `source`, `output`, `format`, `params`, `dry_run`, and `files` with their bytes

@@ -5,24 +5,28 @@ import os
 from fnmatch import fnmatchcase
 
 from keras_clip.convert import CheckpointError, open_checkpoint
+from keras_clip.convert.views import View
 from keras_clip.download import DownloadError
+from keras_clip.filling import FAMILIES
+from keras_clip.identification import identify
 from keras_clip.models.preset_model import Tokenized
 from keras_clip.models.preset_tokenizer import pick_tokenizer
-from keras_clip.presets import FAMILIES, identify
 from keras_clip.sources import find, locate
 
 
-def inspect(source, config=None, family=None):
+def inspect(source, config=None, family=None, weights=None, ignore=()):
     """Tell what a checkpoint holds; no weight is read and no model is built.
 
     Args:
         source: whatever `from_preset` takes; what is remote is fetched.
-        config, family: as of `from_preset`.
+        config, family, ignore: as of `from_preset`.
+        weights: str or None. Which of several sets of weights, as its `load_weights` says.
 
     Returns:
         Dictionary. Of the file: `source`, `path`, `format`, `values`, `bytes`, `bytes_by_dtype`,
-        `metadata`, and `tensors`, each with `name`, `shape` and `dtype`. Of what it is: `dialect`,
-        `family` and `model` (see `planned`), or None each for the reason in `why_not`.
+        `metadata`, and `tensors`, each with `name`, `shape` and `dtype`; `prefix`, cut from their
+        names, and `notes` on what was chosen and left out. Of what it is: `dialect`, `family` and
+        `model` (see `planned`), or None each for the reason in `why_not`.
 
     Raises:
         ValueError: there is no such preset; CheckpointError: the file is damaged, hostile or not
@@ -30,17 +34,19 @@ def inspect(source, config=None, family=None):
         DownloadError: it cannot be fetched.
     """
     found = find(os.fspath(source))
-    with open_checkpoint(found.file) as checkpoint:
-        report = {"source": str(source), "path": str(checkpoint.path), **content(checkpoint)}
-        report |= {"dialect": None, "family": None, "model": None, "why_not": None}
+    report = {"source": str(source), "dialect": None, "family": None, "model": None}
+    with open_checkpoint(found.file, weights) as checkpoint:
+        view, report["why_not"] = View(checkpoint, checkpoint, notes=checkpoint.notes), None
         try:
-            plan = identify(checkpoint, found, config, family)
+            plan = identify(checkpoint, found, config, family, ignore)
         except CheckpointError as error:
             report["why_not"] = str(error)
         else:
-            report["dialect"], report["family"] = plan.layout, plan.family
-            report["model"] = planned(plan, checkpoint)
+            view, report["dialect"], report["family"] = plan.view, plan.layout, plan.family
+            report["model"] = planned(plan, view.tensors)
             report["model"]["tokenizer"] = _tokenizer(plan, found.tokenizers)
+        report |= {"path": str(checkpoint.path), **content(view.tensors)}
+    report |= {"prefix": view.prefix, "notes": list(view.notes)}
     return report
 
 

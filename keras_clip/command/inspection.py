@@ -1,9 +1,9 @@
 """How `keras-clip inspect` shows what it has found."""
 
 from keras_clip.command import terminal
-from keras_clip.command.folding import folded
 from keras_clip.command.listing import flat
 from keras_clip.command.terminal import escape
+from keras_clip.convert.folding import folded
 
 # The fields that tell models apart, in the order in which they are shown.
 _MAIN = (
@@ -48,6 +48,10 @@ def _file(report):
     yield "file", report["path"]
     yield "format", report["format"]
     yield "tensors", f"{len(report['tensors']):,} of {report['values']:,} values, {by_dtype}"
+    if report["prefix"]:
+        yield "names", f"without the prefix {report['prefix']}"
+    for note in report["notes"]:
+        yield "note", note
     yield "layout", f"{report['dialect']}, family {report['family']}" if report["model"] else "?"
     pairs = list(flat(report["metadata"]))
     for name, value in pairs[:_MOST_LINES]:

@@ -18,7 +18,7 @@ def reference_outputs(layout, path, config, inputs):
     """What the reference library computes, in float32 on the CPU.
 
     Args:
-        layout: str. A name in `keras_clip.presets.TABLES`.
+        layout: str. A name in `keras_clip.convert.dialects.DIALECTS`.
         path: pathlib.Path of the checkpoint, a file or a directory.
         config: CLIPConfig or ViTConfig that was read from it.
         inputs: {"images": what the image tower takes, float32, "token_ids": (m, T) int32}, the

@@ -7,9 +7,10 @@ from keras_clip.command import terminal
 from keras_clip.command.reference_models import ReferenceUnavailableError, reference_outputs
 from keras_clip.command.terminal import escape
 from keras_clip.convert import open_checkpoint
+from keras_clip.identification import identify
 from keras_clip.models.clip import CLIP
 from keras_clip.models.weights import named_weights
-from keras_clip.presets import from_preset, identify
+from keras_clip.presets import from_preset
 from keras_clip.sources import find
 
 TOLERANCE = 1e-5

@@ -17,7 +17,8 @@ from keras_clip.convert import (
     openai,
     timm_vit,
 )
-from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.errors import UnknownLayoutError
+from keras_clip.convert.folding import grouped
 
 # Asked in this order: a layout that another one contains comes before it.
 DIALECTS = {
@@ -59,7 +60,7 @@ def find_dialect(checkpoint, config=None, family=None):
         family: str or None. Only layouts that hold models of this family are asked.
 
     Raises:
-        CheckpointError: no dialect knows it.
+        UnknownLayoutError: no dialect knows it.
     """
     for name, dialect in DIALECTS.items():
         if family in (None, *FAMILIES[name]) and dialect.matches(checkpoint, config):
@@ -67,10 +68,9 @@ def find_dialect(checkpoint, config=None, family=None):
     path = getattr(checkpoint, "path", "the checkpoint")
     kinds = ("model_type", "architecture", "registered_name")
     found = ", ".join(f"{kind} {config[kind]!r}" for kind in kinds if config and kind in config)
-    names = ", ".join(list(checkpoint)[:3]) or "nothing"
     wanted = "" if family is None else f" for family={family!r}"
-    raise CheckpointError(
+    raise UnknownLayoutError(
         f"{path}: the layout is not known{wanted} ({found or 'no model_type in a config.json'}; it "
-        f"holds {names}, ...). Known: {', '.join(DIALECTS)}. A file from a transformers directory "
-        "needs its config.json: give the directory, or config=path."
+        f"holds {grouped(checkpoint)}). Known: {', '.join(DIALECTS)}. A file from a transformers "
+        "directory needs its config.json: give the directory, or config=path."
     )

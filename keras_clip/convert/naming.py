@@ -2,7 +2,8 @@
 
 import re
 
-from keras_clip.convert.errors import CheckpointError, OtherKindError
+from keras_clip.convert.errors import CheckpointError, MissingTensorError, OtherKindError
+from keras_clip.convert.folding import grouped
 
 
 def shape_of(checkpoint, name, rank):
@@ -13,7 +14,10 @@ def shape_of(checkpoint, name, rank):
     """
     path = getattr(checkpoint, "path", "the checkpoint")
     if name not in checkpoint:
-        raise CheckpointError(f"{path}: the tensor '{name}' is missing (-); is the file complete?")
+        raise MissingTensorError(
+            f"{path}: the tensor '{name}' is missing (-) among {grouped(checkpoint)}; is the file "
+            "complete?"
+        )
     shape = tuple(checkpoint[name].shape)
     if len(shape) != rank:
         raise CheckpointError(f"{path}: '{name}' has the shape {shape}, not {rank} axes.")
@@ -45,7 +49,7 @@ def count_layers(checkpoint, prefix):
     pattern = re.compile(re.escape(prefix) + r"(\d{1,6})[./]")
     numbers = {int(found[1]) for name in checkpoint if (found := pattern.match(name))}
     if numbers != set(range(len(numbers))) or not numbers:
-        raise CheckpointError(
+        raise MissingTensorError(
             f"{path}: the layers '{prefix}N' are numbered {sorted(numbers)}; 0, 1, 2 ... without "
             "a gap are expected."
         )

@@ -5,11 +5,11 @@ import mmap
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 
 import numpy as np
 
+from keras_clip.convert.differences import check, matches, message
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.tensors import BFLOAT16
 from keras_clip.convert.transforms import SAME, Transform
@@ -103,7 +103,7 @@ def read(table, checkpoint, weights, adapt=None):
     adapt = adapt or {}
     shapes = {name: tuple(variable.shape) for name, variable in weights.items()}
     shapes.update({name: tuple(shape) for name, (shape, _) in adapt.items()})
-    _check(table, checkpoint, shapes)
+    check(table, checkpoint, shapes)
     wrong, pending = [], deque()
 
     def settle():
@@ -120,8 +120,8 @@ def read(table, checkpoint, weights, adapt=None):
         while pending:
             settle()
     if wrong:
-        lines = [f"? {name}: holds NaN or infinity" for name in dict.fromkeys(wrong)]
-        raise CheckpointError(_message(checkpoint, lines, "these weights are damaged"))
+        wrong = [("?", name, "holds NaN or infinity") for name in dict.fromkeys(wrong)]
+        raise CheckpointError(message(checkpoint, wrong, "these weights are damaged"))
 
 
 def _fill(values, checkpoint, rows):
@@ -189,7 +189,7 @@ def _written(source, rows, weights, float32, dtype):
     values = np.concatenate(shares) if len(shares) > 1 else shares[0]
     if dtype is None:
         return values
-    fixed = _matches(source, float32)
+    fixed = matches(source, float32)
     return values.astype("float32" if fixed else _dtype(dtype), copy=False)
 
 
@@ -203,41 +203,6 @@ def _grouped(rows, name):
     for row in rows:
         grouped.setdefault(getattr(row, name), []).append(row)
     return grouped
-
-
-def _check(table, checkpoint, shapes):
-    sources = {row.source for row in table.rows}
-    lines = [
-        f"+ {name}: {tuple(checkpoint[name].shape)} in the file, unknown to the model"
-        for name in checkpoint
-        if name not in sources and not _matches(name, table.ignore)
-    ]
-    filled = {row.target for row in table.rows}
-    lines += [f"- {name}: no tensor fills it" for name in shapes if name not in filled]
-    for row in table.rows:
-        if row.target not in shapes:
-            lines.append(f"+ {row.source}: for {row.target}, which the model does not have")
-            continue
-        wanted = row.transform.file_shape(shapes[row.target])
-        if row.source not in checkpoint:
-            lines.append(f"- {row.source}: not in the file, but the model needs it, {wanted}")
-            continue
-        found = tuple(checkpoint[row.source].shape)
-        if found != wanted:
-            lines.append(f"! {row.source}: file {found}, model {wanted}")
-    if lines:  # rows that share a tensor tell the same of it
-        lines = list(dict.fromkeys(lines))
-        raise CheckpointError(_message(checkpoint, lines, "it does not fit its configuration"))
-
-
-def _message(checkpoint, lines, what):
-    path = getattr(checkpoint, "path", "the checkpoint")
-    listed = "".join(f"\n  {line}" for line in lines)
-    return f"{path}: {what} ({len(lines)} wrong: + extra, - missing, ! shape):{listed}"
-
-
-def _matches(name, patterns):
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _is_finite(values):

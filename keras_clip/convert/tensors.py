@@ -1,5 +1,6 @@
 """Tensors on disk that are read one at a time, and the checkpoint that holds them."""
 
+import copy
 import dataclasses
 import math
 import pathlib
@@ -124,6 +125,12 @@ class LazyTensor:
         """Bytes of the values when read."""
         return self._layout.count * self.dtype.itemsize
 
+    def renamed(self, name: str) -> "LazyTensor":
+        """The same tensor under another name."""
+        other = copy.copy(self)
+        other.name = name
+        return other
+
     @property
     def span(self) -> tuple[pathlib.Path, int, int]:
         """Which bytes of which file hold the values: (path, start, stop); not of packed ones."""
@@ -173,6 +180,9 @@ class Checkpoint(Mapping):
         on_close: Called once to free the files.
     """
 
+    notes = ()  # lines for the user: what of the file was chosen, and what left out
+    ignored = frozenset()  # names in the file that are left out because the user says so
+
     def __init__(
         self,
         path: pathlib.Path,
@@ -186,6 +196,24 @@ class Checkpoint(Mapping):
         self.metadata = metadata
         self._tensors = tensors
         self._on_close = on_close
+
+    def renamed(self, names: Mapping[str, str]) -> "Checkpoint":
+        """The same file with tensors under other names, {name: new name}, and without others.
+
+        Raises:
+            CheckpointError: Two get the same name.
+        """
+        tensors, other = {}, copy.copy(self)
+        for name, new in names.items():
+            if new in tensors:
+                first = next(old for old in names if names[old] == new)
+                raise CheckpointError(
+                    f"{self.path}: the tensors {first!r} and {name!r} have the same name, {new!r}, "
+                    "without what wrappers put there; save one of them alone"
+                )
+            tensors[new] = self._tensors[name] if name == new else self[name].renamed(new)
+        other._tensors = tensors
+        return other
 
     def __getitem__(self, name: str) -> LazyTensor:
         return self._tensors[name]

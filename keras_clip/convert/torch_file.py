@@ -9,6 +9,7 @@ from keras_clip.convert.tensors import Checkpoint
 from keras_clip.convert.torch_objects import Module
 from keras_clip.convert.torch_pickle import Interpreter
 from keras_clip.convert.torch_state import lazy_tensors, weights
+from keras_clip.convert.weight_sets import Choice
 
 _PICKLE = "/data.pkl"
 
@@ -18,7 +19,9 @@ def is_torch_archive(archive: ZipBlobs) -> bool:
     return any(f"/{name}".endswith(_PICKLE) for name in archive.names())
 
 
-def open_torch_archive(path: pathlib.Path, file: SharedFile, archive: ZipBlobs) -> Checkpoint:
+def open_torch_archive(
+    path: pathlib.Path, file: SharedFile, archive: ZipBlobs, choice: Choice
+) -> Checkpoint:
     """Opens a torch.save or TorchScript archive; nothing but `data.pkl` is read yet.
 
     Raises:
@@ -33,7 +36,7 @@ def open_torch_archive(path: pathlib.Path, file: SharedFile, archive: ZipBlobs) 
         if order != b"little":
             raise CheckpointError(f"its byte order is {order!r}; only little-endian is read")
     root = Interpreter(archive.read(pickled[0], MAX_PICKLE_BYTES)).load()
-    named, metadata = weights(root)
+    named, metadata = weights(root, choice)
     blobs = {}
 
     def open_storage(storage):

@@ -8,12 +8,13 @@ from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.tensors import Checkpoint
 from keras_clip.convert.torch_pickle import Interpreter
 from keras_clip.convert.torch_state import lazy_tensors, weights
+from keras_clip.convert.weight_sets import Choice
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 
 
-def open_torch_legacy(path: pathlib.Path, file: SharedFile) -> Checkpoint:
+def open_torch_legacy(path: pathlib.Path, file: SharedFile, choice: Choice) -> Checkpoint:
     """Opens a torch.save file from before 1.6; only its pickles are read yet.
 
     Raises:
@@ -23,7 +24,7 @@ def open_torch_legacy(path: pathlib.Path, file: SharedFile) -> Checkpoint:
         data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     with data:
         root, storages, keys, position = _pickles(data)
-    named, metadata = weights(root)
+    named, metadata = weights(root, choice)
     blobs = _blobs(file, storages, keys, position)
 
     def open_storage(storage):

@@ -3,16 +3,11 @@
 import itertools
 
 from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.folding import listed
 from keras_clip.convert.tensors import Layout, LazyTensor
 from keras_clip.convert.torch_objects import Module, Opaque, TensorRecord, TypeName
+from keras_clip.convert.weight_sets import SETS, TRAINING, Choice
 
-# Where training loops put the weights, in the order in which they count.
-_WEIGHTS = ("state_dict", "model_state_dict", "model", "module", "params")
-# Tensors of training that are no weights.
-_TRAINING = ("optimizer", "optimizer_state_dict", "optimizers", "scaler", "scheduler")
-_TRAINING += ("lr_scheduler", "lr_schedulers", "amp_scaler", "loss_scaler")
-# Put before every name by DistributedDataParallel and torch.compile.
-_WRAPPERS = ("module.", "_orig_mod.")
 _MAX_DEPTH = 32
 # A nest in which every level holds the next one twice has no end.
 _MAX_VISITS = 500_000
@@ -21,11 +16,12 @@ _MAX_NAME = 1024
 _DROPPED = object()
 
 
-def weights(root: object) -> tuple[dict[str, TensorRecord], dict]:
-    """Weights by name, wrappers removed, and the plain values beside them.
+def weights(root: object, choice: Choice) -> tuple[dict[str, TensorRecord], dict]:
+    """Weights by name, out of the dictionaries they lie in, and the plain values beside them.
 
     Args:
         root: What the pickle holds.
+        choice: Which of several dictionaries of weights is read.
 
     Raises:
         CheckpointError: There are no weights in it.
@@ -33,19 +29,23 @@ def weights(root: object) -> tuple[dict[str, TensorRecord], dict]:
     if isinstance(root, TensorRecord):
         raise CheckpointError("holds a single tensor without a name, not a state dict")
     metadata = _plain_items(_items(root))
-    container = root
+    container, budget = root, [_MAX_VISITS]
     for _ in range(_MAX_DEPTH):
-        items = _items(container)
-        inner = next((items[k] for k in _WEIGHTS if k in items and _has_tensors(items[k])), None)
-        if inner is None:
+        # A module's attributes are names of one model, a dictionary's keys may be several models.
+        full = {} if isinstance(container, Module) else _with_tensors(container, budget)
+        key = choice.pick(list(full))
+        if key is None:
             break
-        container = inner
+        beside = [name for name in full if name not in (*SETS, *TRAINING, key)]
+        if beside:
+            choice.notes.append(f"beside {key!r}, {listed(beside)} is left out")
+        container = full[key]
     named = {}
     _flatten(container, "", named, [_MAX_VISITS])
     if not named:
         found = ", ".join(str(k)[:40] for k in list(_items(root))[:10]) or type(root).__name__
         raise CheckpointError(f"holds no weights (found: {found}); save model.state_dict()")
-    return _unwrapped(named), metadata
+    return named, metadata
 
 
 def lazy_tensors(path, named: dict[str, TensorRecord], open_storage) -> dict[str, LazyTensor]:
@@ -90,11 +90,25 @@ def _items(value: object) -> dict:
     return value if type(value) is dict else {}
 
 
-def _has_tensors(value: object) -> bool:
+def _with_tensors(container: object, budget: list[int]) -> dict[str, object]:
+    """The dictionaries and modules in one that hold tensors, at most two levels deep, by name."""
+    found = {}
+    for key, value in _items(container).items():
+        if type(key) is str and _items(value) and _has_tensors(value, budget):
+            found[key] = value
+    return found
+
+
+def _has_tensors(value: object, budget: list[int]) -> bool:
     outer = _items(value).values()
     inner = itertools.chain.from_iterable(_items(item).values() for item in outer)
-    seen = itertools.islice(itertools.chain(outer, inner), _MAX_VISITS)
-    return any(isinstance(item, TensorRecord) for item in seen)
+    for item in itertools.chain(outer, inner):
+        budget[0] -= 1
+        if isinstance(item, TensorRecord):
+            return True
+        if budget[0] < 0:
+            break
+    return False
 
 
 def _flatten(container: object, prefix: str, named: dict, budget: list[int]) -> None:
@@ -108,30 +122,28 @@ def _flatten(container: object, prefix: str, named: dict, budget: list[int]) -> 
             name = f"{prefix}{key}"
             if named.setdefault(name, value) is not value:
                 raise CheckpointError(f"the file names tensor {name!r} twice")
-        elif isinstance(container, Module) or prefix or key not in _TRAINING:
+        elif isinstance(container, Module) or prefix or key not in TRAINING:
             _flatten(value, f"{prefix}{key}.", named, budget)
-
-
-def _unwrapped(named: dict[str, TensorRecord]) -> dict[str, TensorRecord]:
-    for wrapper in _WRAPPERS * 2:
-        if all(name.startswith(wrapper) and name != wrapper for name in named):
-            named = {name.removeprefix(wrapper): value for name, value in named.items()}
-    return named
 
 
 def _plain_items(items: dict) -> dict:
     budget = [_MAX_VALUES]
     # `training` and its like are on every TorchScript module and say nothing about the weights.
-    kept = {k: v for k, v in items.items() if k not in (*_TRAINING, *_WEIGHTS, "training")}
-    plain = {str(k): _plain(v, budget, 0) for k, v in kept.items() if str(k)[:1] != "_"}
+    kept = {k: v for k, v in items.items() if k != "training" and str(k)[:1] != "_"}
+    known = {k for k, v in kept.items() if (k in SETS or k in TRAINING) and not _is_plain(v)}
+    plain = {str(k): _plain(v, budget, 0) for k, v in kept.items() if k not in known}
     return {k: v for k, v in plain.items() if v is not _DROPPED}
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _plain(value: object, budget: list[int], depth: int) -> object:
     budget[0] -= 1
     if budget[0] < 0 or depth > _MAX_DEPTH:
         return _DROPPED
-    if value is None or type(value) in (bool, int, float, str):
+    if _is_plain(value):
         return value
     if isinstance(value, TypeName):
         return value.name

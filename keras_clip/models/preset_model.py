@@ -6,7 +6,7 @@ from keras_clip.models import preset_directory
 class PresetModel:
     """Mixin of a keras.Model with `config`; its constructor takes `config`, `dtype` and `name`."""
 
-    FAMILY = None  # its name in `keras_clip.presets.FAMILIES`
+    FAMILY = None  # its name in `keras_clip.identification.FAMILIES`
     _tokenizer = None
 
     def save_to_preset(self, directory, dtype=None):

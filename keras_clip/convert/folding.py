@@ -5,6 +5,9 @@ import re
 
 # A whole part of a name, or its end behind an underscore: `blocks.3.attn`, `encoderblock_3/mlp`.
 _NUMBER = re.compile(r"(?<![^./_])([0-9]{1,6})(?![^./])")
+# What names have in common where they lie in one model: `model.`, or all of a name without a dot.
+FIRST_PART = re.compile(r"[^./]*[./]?")
+_MOST_CHARACTERS = 100
 
 
 def folded(tensors):
@@ -29,6 +32,34 @@ def folded(tensors):
             for (_, shape, dtype, count), members in groups.items()
         ]
     return [("".join(parts), *rest) for parts, *rest in lines]
+
+
+def listed(names, most=4):
+    """Return names as text, folded and quoted; of more than `most`, how many follow."""
+    lines = [name for name, *_ in folded([(name, (), "") for name in names])]
+    return _cut([repr(_short(line)) for line in lines], most)
+
+
+def grouped(names, most=4):
+    """Return as text how many names begin alike, the most first: `150 'model.*', 'scale'`."""
+    groups = {}
+    for name in names:
+        groups.setdefault(FIRST_PART.match(name)[0], []).append(name)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    texts = [
+        f"{len(found)} {_short(start) + '*'!r}" if found[1:] else repr(_short(found[0]))
+        for start, found in ordered
+    ]
+    return _cut(texts, most) or "nothing"
+
+
+def _short(name):
+    return name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}..."
+
+
+def _cut(texts, most):
+    more = f" and {len(texts) - most} more" if texts[most:] else ""
+    return ", ".join(texts[:most]) + more
 
 
 def _merged(members, place):
