@@ -60,9 +60,8 @@ def _inspect(options):
     choose_backend_or_exit()
     from keras_clip.command import inspect, inspection
 
-    report = inspect.inspect(
-        options.source, options.config, options.family, options.weights, options.ignore
-    )
+    asked = (options.config, options.family, options.weights, options.ignore)
+    report = inspect.inspect(options.source, *asked)
     _print(options, report, lambda found: inspection.show_inspected(found, options.all))
 
 
@@ -105,10 +104,8 @@ def _probe(options):
     choose_backend_or_exit()
     from keras_clip.command import probe
 
-    result = probe.probe(
-        options.train, options.test, options.preset, options.knn, options.shots, options.save,
-        columns(options),
-    )  # fmt: skip
+    asked = (options.preset, options.knn, options.shots, options.save, columns(options))
+    result = probe.probe(options.train, options.test, *asked)
     _print(options, result, probe.show_probe)
 
 

@@ -12,9 +12,10 @@ import sys
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
+from model_places import PLACES, Subclassed, arrays
 
-from keras_clip import CLIP, CLIPConfig, ImagePreprocessing, ResNetConfig, TextConfig, finetune
+from keras_clip import CLIP, CLIPConfig, ResNetConfig, TextConfig, finetune
 from keras_clip.layers.layer_state import walk
 from keras_clip.models.naflex import NaFlexConfig
 from keras_clip.models.probe_head import linear_classifier
@@ -22,7 +23,6 @@ from keras_clip.models.towers import VisionTower
 from keras_clip.models.vit import ViT, ViTConfig
 from keras_clip.models.weights import named_weights
 
-BATCH = 2
 ENCODER = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 12}
 VISION = {**ENCODER, "patch_size": 4, "image_size": (8, 12)}
 RESNET = ResNetConfig((1, 1, 1, 1), 4, num_heads=2, projection_dim=6, image_size=(32, 32))
@@ -60,80 +60,6 @@ MODELS = {
     "zero_shot": _zero_shot,
     "zero_shot_resnet": lambda: _zero_shot(RESNET),
     "probe": _probe,
-}
-
-
-@keras.saving.register_keras_serializable(package="saved_models")
-class Subclassed(keras.Model):
-    """A model of a user's own around one of ours."""
-
-    def __init__(self, inner, **kwargs):
-        super().__init__(**kwargs)
-        self.inner = inner
-
-    def call(self, inputs, training=None):
-        return self.inner(inputs, training=training)
-
-    def get_config(self):
-        inner = keras.saving.serialize_keras_object(self.inner)
-        return {**super().get_config(), "inner": inner}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config.pop("inner")), **config)
-
-
-def _symbols(model):
-    return keras.tree.map_structure(
-        lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name), model.input
-    )
-
-
-def _nested(model):
-    inputs = _symbols(model)
-    return keras.Model(inputs, model(inputs))
-
-
-def _subclassed(model):
-    made = Subclassed(model)
-    made(arrays(model))
-    return made
-
-
-def _preprocessed(model):
-    raw = keras.Input((20, 24, 3), dtype="uint8", name="raw")
-    x = layers.RandomFlip(seed=0)(raw)
-    return keras.Model(raw, model(ImagePreprocessing(size=model.input.shape[1:3])(x)))
-
-
-def _twice(model):
-    inputs = _symbols(model)
-    again = keras.tree.map_structure(lambda x: x, inputs)
-    if isinstance(inputs, keras.KerasTensor) and "float" in inputs.dtype:
-        again = layers.Rescaling(0.5)(inputs)
-    one, other = (keras.tree.flatten(model(x))[0] for x in (inputs, again))
-    return keras.Model(inputs, layers.Subtract()([one, other]))
-
-
-def _with_head(model):
-    inputs = _symbols(model)
-    x = keras.tree.flatten(model(inputs))[0]
-    x = layers.LayerNormalization()(x)
-    return keras.Model(inputs, layers.Dense(2, name="head")(x))
-
-
-def _sequential(model):
-    return keras.Sequential([keras.Input(model.input.shape[1:], dtype=model.input.dtype), model])
-
-
-PLACES = {
-    "alone": lambda model: model,
-    "functional": _nested,
-    "sequential": _sequential,
-    "subclassed": _subclassed,
-    "preprocessed": _preprocessed,
-    "twice": _twice,
-    "with_head": _with_head,
 }
 
 
@@ -203,24 +129,6 @@ def make(model, place, state):
             weight.assign(np.abs(random.normal(0.3, 0.1, weight.shape)))
     STATES[state](made)
     return made
-
-
-def arrays(model):
-    """Inputs of a batch."""
-    random = np.random.default_rng(2)
-
-    def values(x):
-        shape = (BATCH, *(6 if side is None else side for side in x.shape[1:]))
-        if x.name == "grid_sizes":
-            return np.array([[2, 3], [3, 2]], "int32")[:BATCH]
-        if x.dtype == "uint8":
-            return random.integers(0, 256, shape).astype("uint8")
-        if "int" in x.dtype:
-            return random.integers(1, 19, shape).astype("int32")
-        return random.uniform(0, 1, shape).astype("float32")
-
-    sequential = isinstance(model, keras.Sequential)
-    return keras.tree.map_structure(values, model.inputs[0] if sequential else model.input)
 
 
 def inputs_of(made):

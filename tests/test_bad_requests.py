@@ -5,7 +5,8 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from saved_models import MODELS, arrays, compiled, facts, make
+from model_places import arrays
+from saved_models import MODELS, compiled, facts, make
 
 from keras_clip import CLIP
 

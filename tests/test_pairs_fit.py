@@ -88,39 +88,47 @@ def datasets(batches, backend):
         yield DataLoader(rows, batch_size=8)
 
 
-def forms(backend):
-    """{name: pairs in batches of 4, as people keep them}."""
-    import torch
-    from torch.utils.data import DataLoader, IterableDataset
+class Batches(keras.utils.PyDataset):
+    """Batches of 4 as (images, token ids)."""
 
-    pairs = tiny_pairs(8)
-    images, token_ids = pairs["images"], pairs["token_ids"]
-    rows = [{"images": images[k], "token_ids": token_ids[k]} for k in range(8)]
-    tuples = [(images[k], token_ids[k]) for k in range(8)]
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, k):
+        return tuple(part[4 * k : 4 * k + 4] for part in tiny_pairs(8).values())
+
+
+def loaders(pairs):
+    """The forms that torch's loader has."""
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+    rows = [{name: pairs[name][k] for name in pairs} for k in range(8)]
 
     class Stream(IterableDataset):
         def __iter__(self):
             return iter(rows)
 
-    class Batches(keras.utils.PyDataset):
-        def __len__(self):
-            return 2
+    tensors = TensorDataset(*(torch.tensor(part) for part in pairs.values()))
+    return {
+        "loader of dictionaries": DataLoader(rows, batch_size=4),
+        "loader of tuples": DataLoader([tuple(row.values()) for row in rows], batch_size=4),
+        "loader of a stream": DataLoader(Stream(), batch_size=4),
+        "dataset of tensors": DataLoader(tensors, batch_size=4),
+    }
 
-        def __getitem__(self, k):
-            return images[4 * k : 4 * k + 4], token_ids[4 * k : 4 * k + 4]
 
+def forms(backend):
+    """{name: pairs in batches of 4, as people keep them}."""
     import grain
 
+    pairs = tiny_pairs(8)
+    tuples = list(zip(*pairs.values(), strict=True))
     found = {
         "dictionary": pairs,
-        "list": [images, token_ids],
-        "tuple": (images, token_ids),
-        "loader of dictionaries": DataLoader(rows, batch_size=4),
-        "loader of tuples": DataLoader(tuples, batch_size=4),
-        "loader of a stream": DataLoader(Stream(), batch_size=4),
-        "dataset of tensors": DataLoader(
-            torch.utils.data.TensorDataset(torch.tensor(images), torch.tensor(token_ids)), 4
-        ),
+        "list": list(pairs.values()),
+        "tuple": tuple(pairs.values()),
+        **loaders(pairs),
         "PyDataset of tuples": Batches(),
         "generator of tuples": (Batches()[k] for k in range(2)),
         "grain": grain.MapDataset.source(tuples).batch(4),
@@ -129,7 +137,7 @@ def forms(backend):
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices
-        found["tf.data of tuples"] = data((images, token_ids)).batch(4)
+        found["tf.data of tuples"] = data(tuple(pairs.values())).batch(4)
         found["tf.data of dictionaries"] = data(pairs).batch(4)
     return found
 

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from saved_models import MODELS, arrays, make
+from model_places import arrays
+from saved_models import MODELS, make
 
 from keras_clip.models.weights import named_weights
 

@@ -172,7 +172,6 @@ def test_no_data(model):
     assert usable(model)
 
 
-@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 @pytest.mark.parametrize("key", ["images", "token_ids"])
 def test_an_input_is_missing(model, key):
     with pytest.raises(ValueError, match=key):
@@ -183,7 +182,6 @@ def test_an_input_is_missing(model, key):
     assert usable(model)
 
 
-@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 def test_images_alone(model):
     with pytest.raises(ValueError, match=r"has no .*token_ids.*, but ndarray"):
         model.fit(tiny_images(4), verbose=0)
@@ -209,17 +207,11 @@ def one_changed(name, place, value):
         (one_changed("images", (3, 0, 0, 0), -np.inf), "images: row 3 holds NaN or an infinity"),
         (one_changed("token_ids", (1, 5), 603), "row 1 holds the id 603.* 0 to 602"),
         (one_changed("token_ids", (3, 0), -1), "row 3 holds the id -1"),
-        (
-            {"images": tiny_images(4), "token_ids": tiny_token_ids(4)[:, 0]},
-            "token_ids of shape",
-        ),
-        (
-            {"images": tiny_images(4), "token_ids": np.ones((4, 2, 2, 2), "int32")},
-            "token_ids of shape",
-        ),
-        ({"images": tiny_images(4), "token_ids": np.ones((4, 5))}, "are integers.*float64"),
-        ({"images": tiny_images(4), "token_ids": np.ones((4, 17), "int32")}, "takes 16 at most"),
-        ({"images": tiny_images(4), "token_ids": np.ones((4, 5), "int32")}, "4 captions are the"),
+        ({**tiny_pairs(4), "token_ids": tiny_token_ids(4)[:, 0]}, "token_ids of shape"),
+        ({**tiny_pairs(4), "token_ids": np.ones((4, 2, 2, 2), "int32")}, "token_ids of shape"),
+        ({**tiny_pairs(4), "token_ids": np.ones((4, 5))}, "are integers.*float64"),
+        ({**tiny_pairs(4), "token_ids": np.ones((4, 17), "int32")}, "takes 16 at most"),
+        ({**tiny_pairs(4), "token_ids": np.ones((4, 5), "int32")}, "4 captions are the"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
