@@ -44,6 +44,7 @@ def test_saved_model(model_and_input, backend, tmp_path):
 def test_onnx(model_and_input, backend, tmp_path):
     if backend != "torch":
         pytest.skip("Keras writes ONNX from here only with tf2onnx or jax2onnx")
+    pytest.importorskip("ml_dtypes", minversion="0.5")  # onnxscript needs it and does not say so
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     model, inputs = model_and_input

@@ -16,6 +16,8 @@ def attend(query, key, value, mask=None, causal=False):
     """
     if _has_no_kernel(query):
         return attend_with_scores(query, key, value, mask, causal)[0]
+    if causal and mask is not None:  # Keras before 3.15 on torch leaves `is_causal` out then
+        mask, causal = ops.logical_and(mask, _causal_mask(ops.shape(key)[1])), False
     return ops.dot_product_attention(query, key, value, mask=mask, is_causal=causal)
 
 
@@ -24,14 +26,19 @@ def attend_with_scores(query, key, value, mask=None, causal=False, dropout=None)
     scores = ops.einsum("bqhd,bkhd->bhqk", query, key)
     scores = ops.cast(scores, "float32") * query.shape[-1] ** -0.5
     if causal:
-        positions = ops.arange(ops.shape(scores)[-1])
-        seen = (positions[None, :] <= positions[:, None])[None, None]
+        seen = _causal_mask(ops.shape(scores)[-1])
         mask = seen if mask is None else ops.logical_and(mask, seen)
     if mask is not None:
         scores = ops.where(mask, scores, -1e30)
     scores = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
     kept = scores if dropout is None else dropout(scores)
     return ops.einsum("bhqk,bkhd->bqhd", kept, value), scores
+
+
+def _causal_mask(length):
+    """(1, 1, Q, K), for as many queries as keys."""
+    positions = ops.arange(length)
+    return (positions[None, :] <= positions[:, None])[None, None]
 
 
 def _has_no_kernel(query):
