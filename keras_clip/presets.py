@@ -10,9 +10,11 @@ from keras_clip.convert.dialects import DIALECTS, find_dialect
 from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
 from keras_clip.convert.errors import DAMAGE
 from keras_clip.convert.table import Row, Table, read
+from keras_clip.convert.torch_file import NOTE
 from keras_clip.models.changes import changed
 from keras_clip.models.clip import CLIP
 from keras_clip.models.config import CLIPConfig, Config, TextConfig, ViTConfig, vision_config
+from keras_clip.models.config_base import pair
 from keras_clip.models.deferred_weights import deferred_weights
 from keras_clip.models.preset_description import check_native, is_native, read_description
 from keras_clip.models.preset_model import Tokenized
@@ -86,27 +88,30 @@ def from_preset(
         return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
     found = find(source, parts=tower is not None and load_weights)
     with open_checkpoint(found.file) as checkpoint:
-        plan = identify(checkpoint, found, config, family).change(*changes).only(tower)
+        asked = _asked_size(*changes)
+        plan = identify(checkpoint, found, config, family, asked).change(*changes).only(tower)
         if found.partial:
             found.partial.complete([checkpoint[name] for name in plan.sources(checkpoint)])
         build = functools.partial(plan.build, dtype, tokenizer, found.tokenizers)
         return plan.load(build, checkpoint) if load_weights else build()
 
 
-def identify(checkpoint, source, config=None, family=None):
+def identify(checkpoint, source, config=None, family=None, image_size=None):
     """Return the Plan of a checkpoint, from what stands beside it and its own names.
 
     Args:
         checkpoint: as `open_checkpoint` returns it.
         source: Source, of which it is the file.
         config, family: as of `from_preset`.
+        image_size: (height, width) in pixels that the model shall have, or None: where it fits the
+            positions of a file that does not say its own size, it is the file's.
 
     Raises:
         CheckpointError: its layout is not known, or its configuration is damaged.
     """
     _check_family(family)
     try:
-        return _identified(checkpoint, source, config, family)
+        return _identified(checkpoint, source, config, family, image_size)
     except CheckpointError:
         raise
     except DAMAGE as error:  # values that no layout has thought of
@@ -116,9 +121,9 @@ def identify(checkpoint, source, config=None, family=None):
         ) from error
 
 
-def _identified(checkpoint, source, config, family):
+def _identified(checkpoint, source, config, family, image_size):
     folder, entry = source.folder, source.entry
-    described, preprocessor = read_description(folder, config)
+    described, preprocessor = read_description(folder, config, checkpoint.metadata.get(NOTE))
     if is_native(described):
         where = folder / "config.json"
         check_native(described, FAMILIES, where)
@@ -133,15 +138,17 @@ def _identified(checkpoint, source, config, family):
         name, dialect = find_dialect(checkpoint, described, family)
         if name == "timm" and family:
             described = {"architecture": family, **(described or {})}
-        if name == "openai" and checkpoint.path.name.startswith("open_clip"):
-            raise CheckpointError(
-                f"{checkpoint.path}: no open_clip_config.json is beside it, which says what its "
-                "tensors do not, such as the activation: give it, as config=path."
-            )
-        values = dialect.config_from(checkpoint, described, preprocessor)
+        values = dialect.config_from(checkpoint, described, preprocessor, image_size)
         config = _config(dialect.FAMILY, values, checkpoint.path)
     _check_layers(config, checkpoint)
     return Plan(dialect.FAMILY, name, config, dialect.table(config.to_dict(), checkpoint))
+
+
+def _asked_size(image_size, overrides):
+    """The size of pictures that the user wants, (height, width), or None."""
+    vision = overrides.get("vision")
+    size = image_size or (vision.get("image_size") if isinstance(vision, dict) else None)
+    return pair(size) if size else None
 
 
 def _check_family(family):

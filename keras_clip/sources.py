@@ -6,8 +6,11 @@ from pathlib import Path
 
 from keras_clip.catalogue import BUNDLED, unknown_preset, zoo, zoo_directory
 from keras_clip.download import fetch, is_remote
-from keras_clip.hub_files import WEIGHTS, fetch_for_parts, pick_weights
+from keras_clip.hub_files import fetch_for_parts, pick_weights
 from keras_clip.hub_partial import PartialWeights
+
+# What tells that a directory is a model's own.
+_DESCRIPTIONS = ("config.json", "open_clip_config.json")
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,24 @@ class Source:
     Args:
         path: pathlib.Path of the file or directory.
         file: pathlib.Path of the weights.
-        folder: pathlib.Path of the directory with the configuration, or None.
+        folder: pathlib.Path of the directory in which its configuration may be.
         entry: the table of the preset, or None where it was no preset's name.
         partial: PartialWeights where the file has holes, or None.
     """
 
     path: Path
     file: Path
-    folder: Path | None
+    folder: Path
     entry: dict | None = None
     partial: PartialWeights | None = None
 
     @property
     def tokenizers(self):
         """Where the tokenizer may be, the likeliest place first."""
-        beside = self.folder or next(iter(sorted(self.path.parent.glob("bpe_*.txt.gz"))), None)
+        beside = self.folder
+        if not self.path.is_dir() and not any((beside / name).is_file() for name in _DESCRIPTIONS):
+            # A folder that describes no model may hold the tokenizer of any other.
+            beside = next(iter(sorted(beside.glob("bpe_*.txt.gz"))), None)
         return [beside, *([self.entry.get("tokenizer")] if self.entry else [])]
 
 
@@ -54,7 +60,7 @@ def find(source, parts=False):
             return Source(folder, partial.open_headers(folder), folder, entry, partial)
     path = _on_disk(source, entry)
     if not path.is_dir():
-        return Source(path, path, path.parent if path.name in WEIGHTS else None, entry)
+        return Source(path, path, path.parent, entry)
     name = pick_weights({file.name for file in path.iterdir()}, _prefer(entry))
     return Source(path, path / name if name else path, path, entry)
 

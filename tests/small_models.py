@@ -73,7 +73,7 @@ def write(model, dialect, path, dtype=None):
     if path.suffix == ".npz":
         write_npz(path, tensors)
     elif path.suffix:
-        write_torch_zip(path, tensors)
+        write_torch_zip(path, tensors, *DIALECTS[dialect].config_to(config).values())
     else:
         path.mkdir()
         write_safetensors(path / "model.safetensors", tensors)

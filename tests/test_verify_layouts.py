@@ -117,7 +117,7 @@ def test_a_bare_file_on_the_command_line(run, tmp_path):
     (tmp_path / "open_clip_model.safetensors").write_bytes(data)
     file = tmp_path / "open_clip_model.safetensors"
     code, _, err = run("convert", file, tmp_path / "out", "--to", "keras")
-    assert code == 1 and "config=path" in err
+    assert code == 1 and "config='open_clip_config.json'" in err
     given = ("--config", folder / "open_clip_config.json")
     code, out, err = run("convert", file, tmp_path / "out", "--to", "keras", "--dry-run", *given)
     assert code == 0 and "nothing has been written" in out and not (tmp_path / "out").exists()
