@@ -144,8 +144,8 @@ def _geometry(values, where):
         or "longest_edge" in size
     ):
         raise CheckpointError(f"{where}: {stated} is not read.")
-    fraction = crop[0] / scaled[0]
-    if fraction > 1 or math.floor(crop[1] / fraction + 1e-6) != scaled[1]:
+    fraction = min(kept / side for kept, side in zip(crop, scaled, strict=True))
+    if fraction > 1 or [math.floor(kept / fraction + 1e-6) for kept in crop] != scaled:
         raise CheckpointError(
             f"{where}: {stated}: pictures are not filled up, nor scaled differently along both "
             "sides, before they are cropped here."

@@ -14,15 +14,15 @@ _FIXED_BLOCK = {
     "block_type": (None, "default"),
 }
 # One value, or those of a tuple, that a field must have; the rest is of other kinds of model.
-_FIXED = {
+FIXED = {
     **_FIXED_BLOCK,
     **{"attentional_pool": False, "timm_model_name": (None, ""), "hf_model_name": (None, "")},
     **{"embed_cls": False, "proj_type": "linear"},
 }
 _PICTURES = {"interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "squash")}
-_CHOICES = {"pool_type": ("tok", "avg", "argmax", "eos", "last")}
-# What changes no number of the finished model, or belongs to what `_FIXED` has ruled out.
-_FREE = (
+CHOICES = {"pool_type": ("tok", "avg", "argmax", "eos", "last")}
+# What changes no number of the finished model, or belongs to what `FIXED` has ruled out.
+FREE = (
     *("patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "pos_embed_type"),
     *("output_tokens", "hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"),
     *("timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
@@ -37,15 +37,15 @@ def refuse(values, defaults, where):
         CheckpointError: a field is unknown, or asks for a part that is not read.
     """
     values = values or {}
-    unknown = sorted(set(values) - set(defaults) - set(_FIXED) - set(_FREE))
+    unknown = sorted(set(values) - set(defaults) - set(FIXED) - set(FREE))
     wrong = [
         f"{name}={values[name]!r}"
-        for name, fixed in _FIXED.items()
+        for name, fixed in FIXED.items()
         if name in values and values[name] not in (fixed if isinstance(fixed, tuple) else (fixed,))
     ]
     wrong += [
         f"{name}={values[name]!r}"
-        for name, choices in _CHOICES.items()
+        for name, choices in CHOICES.items()
         if name in values and values[name] not in choices
     ]
     if "vocab_size" in defaults and values.get("ls_init_value") is not None:

@@ -44,7 +44,7 @@ def answers(checkpoint, config=None):
         if not good and (name, value) != ("eos_id", None):
             raise CheckpointError(f"{path}: {name} is {value!r}, which is of no use. {_ADVICE}")
     official = OFFICIAL if all(mark in checkpoint for mark in MARKS) else {}
-    found = {**_usual(checkpoint), **official, **stated}
+    found = {**sizes(checkpoint), **official, **stated}
     missing = [name for name in _LEAST if name not in found]
     if missing:
         examples = {**dict.fromkeys(_LEAST, "N"), "quick_gelu": "True"}
@@ -56,8 +56,8 @@ def answers(checkpoint, config=None):
     return found
 
 
-def _usual(checkpoint):
-    """What follows from the sizes."""
+def sizes(checkpoint):
+    """Return the answers that follow from the sizes."""
     found = {}
     resnet = "visual.layer1.0.conv1.weight" in checkpoint
     kernel = "visual.layer1.0.conv1.weight" if resnet else "visual.conv1.weight"
