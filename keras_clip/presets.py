@@ -61,13 +61,15 @@ def from_preset(
         load_weights: False: freshly initialised; for a name, nothing is fetched.
         dtype: dtype policy, such as `mixed_bfloat16` or `float16`; None: Keras's global one.
         image_size: int or (height, width) in pixels, other than the pretrained one: positions are
-            resampled by the model's own rule.
+            resampled by the model's own rule. Of a file that does not say its own size, it is that
+            size where it fits the positions exactly.
         tokenizer: CLIPTokenizer, or where its vocabulary is: path, `hf://org/repo/file` or URL.
             None: the vocabulary that comes with the weights.
         tower: `vision` or `text`: only this part of a CLIP is read and built, and of safetensors
             on the Hub only this part is fetched.
         config: what stands in the config.json or open_clip_config.json that belongs to a bare
-            file: a dictionary, or the path of such a file.
+            file: a dictionary, or the path of such a file. What tensors with OpenAI's names leave
+            open may stand in it alone, as `{"quick_gelu": True}`.
         family: `clip`, `siglip`, `vit`, `deit` or `dinov2`: what a bare file holds, where its names
             leave that open.
         **config_overrides: fields of the configuration. Another `num_classes` than the stored one

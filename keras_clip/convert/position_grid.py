@@ -4,6 +4,11 @@ import math
 
 from keras_clip.convert.errors import CheckpointError
 
+_ADVICE = (
+    "Give the file's own size in pixels, as image_size=(height, width); saved from there, it can "
+    "be loaded for another."
+)
+
 
 def position_grid(path, name, rows, before, cell, sizes=()):
     """Find the grid of a table of positions: ((height, width) in cells, rows before them).
@@ -36,14 +41,13 @@ def position_grid(path, name, rows, before, cell, sizes=()):
         tokens = " or ".join(str(count) for count in before)
         raise CheckpointError(
             f"{path}: '{name}' has {rows} rows, which fit {tried}a square grid, with {tokens} of "
-            f"them before the patches. Where the file is of another shape, give its size in pixels "
-            "as image_size=(height, width)."
+            f"them before the patches. {_ADVICE}"
         )
     (count,) = squares  # two squares are never 1 or 2 apart
     if count < max(before):
         raise CheckpointError(
             f"{path}: '{name}' has {rows} rows, which fit a square without a position of the class "
-            f"token and other shapes with one, but {tried}a name of timm's that settles it: give "
-            "the file's size in pixels as image_size=(height, width)."
+            f"token and other shapes with one, but {tried}a name of timm's that settles it. "
+            f"{_ADVICE}"
         )
     return (side[count], side[count]), count
