@@ -124,6 +124,11 @@ def test_a_bare_file_on_the_command_line(run, tmp_path):
     code, _, err = run("convert", file, tmp_path / "out", "--to", "keras", *given)
     assert code == 0, err
     assert small_models.same(from_preset(tmp_path / "out"), from_preset(folder))
+    bare = small_models.write(small_models.clip(), "openai", tmp_path / "openai")
+    answers = '{"quick_gelu": true, "head_width": 64, "eos_id": null}'
+    for more, dialect in (((), None), (("--config", answers), "openai")):
+        code, out, err = run("inspect", bare / "model.safetensors", "--json", *more)
+        assert code == 0 and json.loads(out)["dialect"] == dialect, err
     code, out, err = run("inspect", file, "--json", "--family", "clip", *given)
     assert code == 0 and json.loads(out)["dialect"] == "open_clip", err
 
