@@ -146,7 +146,7 @@ def difference(found, wanted):
     return np.abs(found - wanted).max() / np.abs(wanted).max()
 
 
-def differences(path, answers_path, given):
+def differences(path, answers_path, **given):
     with np.load(answers_path) as file:
         answers = dict(file)
     if "token_ids" in answers:
@@ -167,7 +167,7 @@ def differences(path, answers_path, given):
 
 
 def check(path, answers_path, **given):
-    found = differences(path, answers_path, given)
+    found = differences(path, answers_path, **given)
     assert len(found) >= 1
     wrong = {name: f"{value:.1e}" for name, value in found.items() if not value < TOLERANCE}
     assert not wrong
