@@ -90,7 +90,7 @@ def from_preset(
         return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
     found = find(source, parts=tower is not None and load_weights)
     with open_checkpoint(found.file) as checkpoint:
-        asked = _asked_size(*changes)
+        found, asked = found.owned(checkpoint), _asked_size(*changes)
         plan = identify(checkpoint, found, config, family, asked).change(*changes).only(tower)
         if found.partial:
             found.partial.complete([checkpoint[name] for name in plan.sources(checkpoint)])
@@ -113,6 +113,7 @@ def identify(checkpoint, source, config=None, family=None, image_size=None):
     """
     _check_family(family)
     try:
+        source = source.owned(checkpoint)
         return _identified(checkpoint, source, config, family, image_size)
     except CheckpointError:
         raise

@@ -24,6 +24,7 @@ DIRECTORIES = {
     "transformers' ViT": "huggingface_vit",
     "OpenCLIP": "open_clip_mean",
 }
+STRANGERS = ("transformers' CLIP", "transformers' ViT", "a preset")
 
 
 def openai(folder):
@@ -71,10 +72,22 @@ def words(folder):
     small_models.tokenizer().save(folder)
 
 
+def stranger(name):
+    """A folder in which another model lies as well, with its configuration and vocabulary."""
+
+    def make(folder):
+        preset(folder) if name == "a preset" else directory(name)(folder)
+        small_models.tokenizer().save(folder)
+        openai(folder)
+
+    return make
+
+
 # What is made, what is said of it, and what comes of it: a layout, or a message.
 FILES = {
     "OpenAI": (openai, {}, "openai"),
     "OpenAI's beside a vocabulary": (words, {}, "openai"),
+    **{f"OpenAI's beside {name}": (stranger(name), {}, "openai") for name in STRANGERS},
     "bare OpenCLIP": (training, {}, "do not tell quick_gelu"),
     "bare OpenCLIP with answers": (
         training, {"config": {"quick_gelu": False, "head_width": 64, "eos_id": None}}, "openai",
@@ -99,7 +112,7 @@ def outcome(path, given):
         except CheckpointError as error:
             return str(error).replace(str(path), "FILE")
         rows = [(row.source, row.target) for row in plan.table.rows]
-        return plan.layout, plan.stored, rows, found.tokenizers
+        return plan.layout, plan.stored, rows, found.owned(checkpoint).tokenizers
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -114,5 +127,5 @@ def test_the_same_bytes_are_the_same_under_every_name(kind, tmp_path):
         assert found == first, name
     assert isinstance(first, str) == (" " in expected)
     assert expected in first if isinstance(first, str) else first[0] == expected
-    if kind == "OpenAI's beside a vocabulary":
+    if kind.startswith("OpenAI's beside"):
         assert first[3] == [None]

@@ -34,6 +34,7 @@ def inspect(source, config=None, family=None):
         report = {"source": str(source), "path": str(checkpoint.path), **content(checkpoint)}
         report |= {"dialect": None, "family": None, "model": None, "why_not": None}
         try:
+            found = found.owned(checkpoint)
             plan = identify(checkpoint, found, config, family)
         except CheckpointError as error:
             report["why_not"] = str(error)
