@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import small_models
+from test_parity import OPEN
 
 from keras_clip import CheckpointError, from_preset
 from keras_clip.convert import open_checkpoint, write_safetensors
@@ -194,4 +195,4 @@ def test_the_reference_directories_do_what_their_manifest_says(reference):
     ],
 )
 def test_the_reference_checkpoints_load(reference, path, kind):
-    assert type(from_preset(reference / path)).__name__ == kind
+    assert type(from_preset(reference / path, **OPEN.get(path, {}))).__name__ == kind

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_clip.convert import CheckpointError, timm_vit
+from keras_clip.convert.defaults import timm as defaults
 from keras_clip.convert.dialects import find_dialect
 from keras_clip.models.config import CLIPConfig, ViTConfig
 
@@ -167,6 +168,24 @@ def assert_treatment(image, theirs, name):
     # timm's own line, without the allowance for rounding that is made here.
     scaled = tuple(math.floor(side / theirs["crop_pct"]) for side in image.size)
     assert image.scaled_size == scaled and image.size in (theirs["input_size"][1:], (378, 378))
+
+
+def test_families_stand_for_models_of_timm(timm):
+    """The number of heads, by the width alone, and all that the family's own model implies."""
+    import torch
+
+    usual = ("tiny_patch16_224", "small_patch16_224", "base_patch16_224", "large_patch16_224")
+    usual += ("huge_patch14_224", "giant_patch14_dinov2")
+    found = {}
+    with torch.device("meta"):
+        for name in usual:
+            model = timm.create_model(f"vit_{name}", depth=1)
+            found[model.embed_dim] = model.blocks[0].attn.num_heads
+        assert found == defaults.USUAL_HEADS
+        for family, name in defaults.FAMILIES.items():
+            model = timm.create_model(name, depth=1)
+            values = timm_vit.config_from(shapes(model.state_dict()), {"architecture": family})
+            assert_vit(ViTConfig.from_dict(values), model, name)
 
 
 def assert_vit(ours, model, name):

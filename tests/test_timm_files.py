@@ -214,6 +214,20 @@ def test_dinov2s_own_files(name, tmp_path):
         from_preset(tmp_path / "dinov2.safetensors")
 
 
+@pytest.mark.parametrize("name", ["norm_pre.weight", "attn_pool.latent"])
+def test_a_family_leaves_open_what_image_towers_differ_in(name):
+    with pytest.raises(CheckpointError, match=f"'{name}' is of an image tower.*give timm's name"):
+        timm_vit.config_from(shapes(**{name: (192,)}), {"architecture": "vit"})
+
+
+def test_a_new_name_has_to_tell_its_pictures():
+    name = {"architecture": "vit_tiny_patch7_999", "model_args": {"num_heads": 3}}
+    with pytest.raises(CheckpointError, match=r"pixels is not known of vit_tiny_patch7_999: add"):
+        timm_vit.config_from(shapes(), name)
+    told = {**name, "pretrained_cfg": {"mean": (0.5, 0.5, 0.5)}}
+    assert timm_vit.config_from(shapes(), told)["image"]["crop_fraction"] == 0.875
+
+
 @pytest.mark.parametrize("family", ["vit", "deit"])
 def test_a_bare_file_takes_its_family_from_the_call(family, tmp_path):
     vit = shaken(ViT(ViTConfig(192, 1, 3, 768, image_size=48, num_classes=5)))
