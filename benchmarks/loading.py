@@ -93,7 +93,8 @@ def write_random(preset, layouts, folder):
     for layout, path in paths.items():
         dialect = DIALECTS[layout]
         if layout == "openai":
-            write_torch_zip(path, table.write(dialect.table(built), values, "float16"))
+            tensors = table.write(dialect.table(built), values, "float16")
+            write_torch_zip(path, tensors, *dialect.config_to(built).values())
             continue
         path.mkdir()
         tensors = table.write(dialect.table(built), values)

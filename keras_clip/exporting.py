@@ -27,6 +27,7 @@ from keras_clip.convert.write import write_npz, write_safetensors, write_torch_z
 from keras_clip.models.preset_directory import check_plain_weights
 from keras_clip.models.weights import named_weights
 from keras_clip.preprocessing.atomic_file import whole_directory
+from keras_clip.preprocessing.image_config import ImageConfig
 from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
 
 # The layouts of each format, in the order in which they are tried.
@@ -45,12 +46,10 @@ FORMATS = {
     "google": {"vit": (google_vit,)},
     "timm": {"vit": (timm_vit,)},
 }
-# What training, later resizing or the user's own pictures need, not the numbers of the model.
+# What training or later resizing need, not the numbers of the model.
 _FREE = {
     *("dropout_rate", "stochastic_depth_rate", "patch_dropout_rate", "layer_scale"),
-    *("initial_scale", "max_scale"),
-    *("position_resize", "pad_token_id", "labels", "head_activation"),
-    *("crop", "crop_fraction", "color"),
+    *("initial_scale", "max_scale", "position_resize", "pad_token_id", "labels"),
 }
 _SHARD_BYTES = 5 * 10**9
 # Formats that are directories: their file of weights, and the bytes beyond which it is split.
@@ -92,14 +91,19 @@ def export_checkpoint(model, path, format="huggingface", dtype=None, dry_run=Fal
     _check_place(path, format, model.FAMILY)
     tensors, files = ({}, {}) if format == "keras" else _expressed(model, format, dtype)
     if dry_run:
-        weights, _ = _DIRECTORIES.get(format, (path.name, None))
-        return dict.fromkeys([weights, *files, *(["config.json"] if format == "keras" else [])])
+        if format not in _DIRECTORIES:
+            return {path.name: None}
+        names = ["config.json"] if format == "keras" else files
+        return dict.fromkeys([_DIRECTORIES[format][0], *names])
     if format == "keras":
         return model.save_to_preset(path, dtype=dtype)
     if format in _DIRECTORIES:
         return _write_directory(path, format, model, tensors, files)
     path.parent.mkdir(parents=True, exist_ok=True)
-    {"openai": write_torch_zip, "google": write_npz}[format](path, tensors)
+    if format == "openai":
+        write_torch_zip(path, tensors, *files.values())
+    else:
+        write_npz(path, tensors)
     return {path.name: path.stat().st_size}
 
 
@@ -137,7 +141,7 @@ def _expressed(model, format, dtype):
 
 def _name_tokenizer(config, tokenizer):
     """Let OpenCLIP read a tokenizer that is not its own from the directory, which any name does."""
-    if isinstance(tokenizer, PipelineTokenizer):
+    if isinstance(tokenizer, PipelineTokenizer) or getattr(tokenizer, "added_tokens", None):
         text_cfg = config["model_cfg"]["text_cfg"]
         text_cfg.setdefault("hf_tokenizer_name", "local")
         text_cfg.setdefault("tokenizer_kwargs", {"clean": "whitespace"})
@@ -159,6 +163,8 @@ def _check_read_back(config, dialect, table, weights, files):
     (described,) = files.values() or (None,)
     back = type(config).from_dict(dialect.config_from(stored, described, preprocessor))
     ours, theirs = _flat(config.to_dict()), _flat(back.to_dict())
+    if ours.get("head_activation") is None:  # logits are what all libraries give
+        theirs["head_activation"] = ours["head_activation"] = None
     lines = [
         f"\n  {name}={ours.get(name)!r} would be read as {theirs.get(name)!r}"
         for name in ours | theirs
@@ -174,7 +180,9 @@ def _check_read_back(config, dialect, table, weights, files):
 def _flat(values, prefix=""):
     flat = {}
     for name, value in values.items():
-        if isinstance(value, dict):
+        if name == "image":
+            flat.update({f"{prefix}image.{n}": v for n, v in _pixels(value).items()})
+        elif isinstance(value, dict):
             flat.update(_flat(value, f"{prefix}{name}."))
         elif name not in _FREE:
             flat[prefix + name] = tuple(value) if isinstance(value, list) else value
@@ -185,6 +193,26 @@ def _flat(values, prefix=""):
     if flat.get(f"{prefix}pooling") == "highest_id":
         flat.pop(f"{prefix}end_token_id", None)
     return flat
+
+
+def _pixels(image):
+    """What of a treatment of pictures other libraries must say, in values that tell pixels apart.
+
+    Where an odd margin goes, a shift by a pixel, and when colours are converted, which matters for
+    pictures that are not RGB, is fixed in each library's code.
+    """
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in image.items()}
+    if "size" not in values:  # of a NaFlex model
+        del values["color"]
+        return values
+    config = ImageConfig(**values)
+    shares = {side / scaled for side, scaled in zip(config.size, config.scaled_size, strict=True)}
+    covers = config.resize_mode == "shortest" and len(set(config.scaled_size)) == 2
+    return {
+        **{name: values[name] for name in ("mean", "std", "interpolation", "resize_mode")},
+        "crop_fraction": tuple(sorted(shares)) if len(shares) > 1 else shares.pop(),
+        "crop": "timm" if covers and config.crop == "timm" else None,
+    }
 
 
 def _write_directory(path, format, model, tensors, files):

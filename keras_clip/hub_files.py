@@ -26,6 +26,8 @@ BESIDE = (
     "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.json",
     "merges.txt",
     "bpe_*.txt.gz",
@@ -93,7 +95,7 @@ def fetch_hub(source, sha256=None, prefer=""):
     repo, revision, file = _parse(source)
     if file:
         path = Path(_asked(source, hub.hf_hub_download, repo, file, revision=revision))
-        if file in WEIGHTS:  # what stands beside says what it is
+        if not files_beside([file]):  # weights: what stands beside says what they are
             _asked(source, hub.snapshot_download, repo, revision=revision, allow_patterns=BESIDE)
         if sha256:
             check_hash(path, sha256, source)

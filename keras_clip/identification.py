@@ -6,6 +6,7 @@ from keras_clip.convert.dialects import FAMILIES as DIALECT_FAMILIES
 from keras_clip.convert.errors import DAMAGE, MissingTensorError, UnknownLayoutError
 from keras_clip.convert.folding import grouped
 from keras_clip.convert.table import Row, Table
+from keras_clip.convert.torch_file import NOTE
 from keras_clip.convert.views import views
 from keras_clip.filling import FAMILIES, Plan
 from keras_clip.models.preset_description import (
@@ -22,23 +23,28 @@ _ADVICE = (
 _MOST_LAYERS = 200  # beyond them, a file has to show that it has so many
 
 
-def identify(checkpoint, source, config=None, family=None, ignore=()):
+def identify(checkpoint, source, config=None, family=None, ignore=(), image_size=None):
     """Return the Plan of a checkpoint, from what stands beside it and its own names.
 
     Args:
         checkpoint: as `open_checkpoint` returns it.
         source: Source, of which it is the file.
         config, family, ignore: as of `from_preset`.
+        image_size: (height, width) in pixels that the model shall have, or None: where it fits the
+            positions of a file that does not say its own size, it is the file's.
 
     Raises:
         CheckpointError: its layout is not known, or its configuration is damaged.
     """
     _check_family(family)
     try:
-        described, preprocessor = read_description(source.folder, config)
+        source = source.owned(checkpoint)
+        note = checkpoint.metadata.get(NOTE)
+        described, preprocessor = read_description(source.folder, config, note)
         if is_native(described):
             return _native(next(views(checkpoint, ignore)), described, source.folder)
-        plan = _foreign(checkpoint, ignore, source.entry, described, preprocessor, family)
+        known = (source.entry, described, preprocessor, family, image_size)
+        plan = _foreign(checkpoint, ignore, *known)
         plan.view.check()
         return plan
     except CheckpointError:
@@ -88,7 +94,7 @@ def _dialect(view, described, family):
         return find_dialect(view.whole, described, family)
 
 
-def _planned(view, entry, described, preprocessor, family):
+def _planned(view, entry, described, preprocessor, family, image_size):
     tensors, path = view.tensors, view.tensors.path
     if entry:
         name, dialect = entry["table"], DIALECTS[entry["table"]]
@@ -97,12 +103,7 @@ def _planned(view, entry, described, preprocessor, family):
         name, dialect = _dialect(view, described, family)
         if name == "timm" and family:
             described = {"architecture": family, **(described or {})}
-        if name == "openai" and path.name.startswith("open_clip"):
-            raise CheckpointError(
-                f"{path}: no open_clip_config.json is beside it, which says what its "
-                "tensors do not, such as the activation: give it, as config=path."
-            )
-        values = dialect.config_from(view.whole, described, preprocessor)
+        values = dialect.config_from(view.whole, described, preprocessor, image_size)
         config = config_of(dialect.FAMILY, values, path)
     _check_layers(config, view.whole)
     table = dialect.table(config.to_dict(), view.whole)

@@ -9,6 +9,7 @@ from keras_clip.convert import open_checkpoint
 from keras_clip.convert.table import Table
 from keras_clip.filling import Plan
 from keras_clip.identification import config_of, identify
+from keras_clip.models.config_base import pair
 from keras_clip.sources import find
 
 _log = logging.getLogger("keras_clip")
@@ -42,13 +43,15 @@ def from_preset(
         tower: `vision` or `text`: only this part of a CLIP is read and built, and of safetensors
             on the Hub only this part is fetched.
         config: what stands in the config.json or open_clip_config.json that belongs to a bare
-            file: a dictionary, or the path of such a file.
+            file: a dictionary, or the path of such a file. What tensors with OpenAI's names leave
+            open may stand in it alone, as `{"quick_gelu": True}`.
         family: `clip`, `siglip`, `vit`, `deit` or `dinov2`: what a bare file holds, where its names
             leave that open.
         ignore: str or list of str, patterns such as `decoder.*`: tensors to leave out, which are no
             weights of the model; the log says how many, and one that the model needs is missing.
         **config_overrides: fields of the configuration. Another `image_size` than the pretrained
-            one, int or (height, width) in pixels, resamples positions by the model's own rule.
+            one, int or (height, width) in pixels, resamples positions by the model's own rule; of a
+            file that does not say its own size, it is that size where it fits exactly.
             Another `num_classes` than the stored one gives a ViT a new, freshly initialised head;
             0 drops it, and the output is the token sequence. `vision` and `text` of a CLIP take
             dictionaries of the fields to change.
@@ -67,7 +70,9 @@ def from_preset(
         return plan.change(*changes).only(tower).build(dtype, tokenizer, [])
     found = find(source, parts=tower is not None and load_weights)
     with open_checkpoint(found.file, _weights(load_weights)) as checkpoint:
-        plan = identify(checkpoint, found, config, family, ignore).change(*changes).only(tower)
+        found = found.owned(checkpoint)
+        plan = identify(checkpoint, found, config, family, ignore, _asked_size(*changes))
+        plan = plan.change(*changes).only(tower)
         for note in plan.view.notes:
             _log.warning("%s: %s.", checkpoint.path, note)
         tensors = plan.view.tensors
@@ -75,6 +80,13 @@ def from_preset(
             found.partial.complete([tensors[name] for name in plan.sources(tensors)])
         build = functools.partial(plan.build, dtype, tokenizer, found.tokenizers)
         return plan.freeze(plan.load(build, tensors) if load_weights else build())
+
+
+def _asked_size(image_size, overrides):
+    """The size of pictures that the user wants, (height, width), or None."""
+    vision = overrides.get("vision")
+    size = image_size or (vision.get("image_size") if isinstance(vision, dict) else None)
+    return pair(size) if size else None
 
 
 def _weights(load_weights):

@@ -69,11 +69,11 @@ def _shaken(model):
 def write(model, dialect, path, dtype=None):
     """Write a model in the layout of a dialect: a file, or a directory where there is no suffix."""
     config = model.config.to_dict()
-    tensors = engine.write(DIALECTS[dialect].table(config), _arrays(model), dtype)
+    tensors = engine.write(DIALECTS[dialect].table(config), arrays(model), dtype)
     if path.suffix == ".npz":
         write_npz(path, tensors)
     elif path.suffix:
-        write_torch_zip(path, tensors)
+        write_torch_zip(path, tensors, *DIALECTS[dialect].config_to(config).values())
     else:
         path.mkdir()
         write_safetensors(path / "model.safetensors", tensors)
@@ -82,7 +82,7 @@ def write(model, dialect, path, dtype=None):
     return path
 
 
-def _arrays(model):
+def arrays(model):
     import keras
 
     return {n: keras.ops.convert_to_numpy(v.value) for n, v in named_weights(model).items()}
@@ -90,6 +90,6 @@ def _arrays(model):
 
 def same(one, other, names=None):
     """Whether two models have equal weights, those under `names` or all."""
-    first, second = _arrays(one), _arrays(other)
+    first, second = arrays(one), arrays(other)
     chosen = [n for n in first if names is None or n.startswith(names)]
     return bool(chosen) and all(np.array_equal(first[n], second[n]) for n in chosen)

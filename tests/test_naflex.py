@@ -145,6 +145,19 @@ def test_exported_is_bit_for_bit_what_was_read(theirs, folder, clip, tmp_path):
     assert from_preset(tmp_path / "copy").config == clip.config
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"interpolation": "bicubic"}, {"max_patches": 9}, {"mean": (0.1, 0.2, 0.3), "std": (1, 2, 3)}],
+)
+def test_exported_pictures_are_those_of_transformers(processor, folder, changes, tmp_path):
+    clip = from_preset(folder, vision={"image": changes})
+    export_checkpoint(clip, tmp_path / "copy")
+    there = type(processor).from_pretrained(tmp_path / "copy")
+    wanted, found = there(pictures(), return_tensors="np"), clip.image_processor(pictures())
+    np.testing.assert_array_equal(found["grid_sizes"], wanted["spatial_shapes"])
+    np.testing.assert_allclose(found["patches"], wanted["pixel_values"], atol=1e-6)
+
+
 def test_other_layouts_say_that_they_have_no_place_for_it(clip, tmp_path):
     for layout in ("open_clip", "openai"):
         with pytest.raises(CheckpointError, match="no naflex image tower"):

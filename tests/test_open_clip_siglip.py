@@ -11,9 +11,11 @@ from test_siglip import arrays, assert_close, assert_same, randomized
 
 from keras_clip import CLIP, CheckpointError, export_checkpoint, from_preset
 from keras_clip.convert import open_clip_siglip, write_safetensors
+from keras_clip.convert.defaults import timm
 from keras_clip.convert.dialects import find_dialect
 from keras_clip.convert.table import write
 from keras_clip.models.config import CLIPConfig
+from keras_clip.preprocessing.image_config import OPENAI_MEAN
 
 TEXT = {
     **{"context_length": 12, "vocab_size": 70, "width": 24, "heads": 3, "layers": 2},
@@ -55,9 +57,9 @@ def repository(folder, tensors, config):
 
 def tiny_model(name, folder, monkeypatch):
     """A model of OpenCLIP of a large one's name, saved in a folder."""
-    open_clip, timm = pytest.importorskip("open_clip"), pytest.importorskip("timm")
+    open_clip, library = pytest.importorskip("open_clip"), pytest.importorskip("timm")
     # The names are of large towers; timm takes other sizes for them.
-    monkeypatch.setattr(timm, "create_model", functools.partial(timm.create_model, **TINY))
+    monkeypatch.setattr(library, "create_model", functools.partial(library.create_model, **TINY))
     config = described(name, **NAMES[name])
     values = {k: v for k, v in config["model_cfg"].items() if k != "custom_text"}
     model = randomized(open_clip.CustomTextCLIP(**values))
@@ -105,7 +107,8 @@ def test_a_directory_is_read(clip, tmp_path):
     vision, image = again.config.vision, again.config.vision.image
     assert (vision.activation, vision.epsilon, vision.num_heads) == ("gelu", 1e-6, 12)
     assert vision.position_resize == "bicubic_antialias" and vision.projection_dim is None
-    assert (image.resize_mode, image.mean, image.color) == ("squash", (0.5,) * 3, "last")
+    # As OpenCLIP has it where a directory does not say.
+    assert (image.resize_mode, image.mean, image.color) == ("shortest", OPENAI_MEAN, "last")
     assert again.config.text == clip.config.text
     assert keras.ops.convert_to_numpy(again.get_layer("logit_scale").bias) == clip.bias
 
@@ -126,11 +129,10 @@ def shapes(config):
 
 def test_timms_names_are_written_and_read():
     for (width, layers, mlp_dim, patch), (size, sides) in open_clip_siglip.NAMES.items():
-        heads = {"num_heads": open_clip_siglip.HEADS[size], "activation": "gelu"}
-        if size == "giantopt":
-            heads["activation"] = "gelu_tanh"
-        vision = {"hidden_dim": width, "num_layers": layers, "mlp_dim": mlp_dim, **heads}
+        vision = {"hidden_dim": width, "num_layers": layers, "mlp_dim": mlp_dim}
+        vision["num_heads"] = timm.SIGLIP_HEADS[size]
         for side in sides:
+            vision["activation"] = timm.activation(f"vit_{size}_patch{patch}_siglip_{side}")
             vision |= {"patch_size": patch, "image_size": side}
             values = {**CONFIG, "vision": {**CONFIG["vision"], **vision}}
             values["text"] = {**CONFIG["text"], "projection_dim": width, "vocabulary_size": 32000}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import small_models
+from test_parity import OPEN
 
 from keras_clip import CheckpointError, from_preset
 from keras_clip.convert import open_checkpoint, write_safetensors
@@ -116,11 +117,17 @@ def test_a_file_of_a_directory_is_as_good_as_the_directory(saved):
     assert small_models.same(from_preset(saved / "model.safetensors"), from_preset(saved))
 
 
-def test_openclip_is_refused_rather_than_read_with_the_wrong_activation(tmp_path):
-    path = small_models.write(small_models.clip(), "openai", tmp_path / "a")
-    (path / "model.safetensors").rename(path / "open_clip_model.safetensors")
-    with pytest.raises(CheckpointError, match=r"no open_clip_config.json .* config=path"):
+@pytest.mark.parametrize("name", ["model.safetensors", "open_clip_model.safetensors", "a.b"])
+def test_what_a_bare_file_leaves_open_is_asked_for_whatever_its_name(name, tmp_path):
+    model = small_models.clip()
+    folder = small_models.write(model, "openai", tmp_path / "a")
+    path = (folder / "model.safetensors").rename(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"quick_gelu, head_width, eos_id.*open_clip_config"):
         from_preset(path)
+    given = {"quick_gelu": True, "head_width": 64, "eos_id": None}
+    assert small_models.same(from_preset(path, config=given), model)
+    other = from_preset(path, config={**given, "quick_gelu": False, "head_width": 32}).config
+    assert (other.vision.activation, other.vision.num_heads) == ("gelu", 2)
 
 
 def test_a_clip_without_a_vocabulary_says_what_to_do(tmp_path):
@@ -188,4 +195,4 @@ def test_the_reference_directories_do_what_their_manifest_says(reference):
     ],
 )
 def test_the_reference_checkpoints_load(reference, path, kind):
-    assert type(from_preset(reference / path)).__name__ == kind
+    assert type(from_preset(reference / path, **OPEN.get(path, {}))).__name__ == kind

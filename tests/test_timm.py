@@ -3,15 +3,12 @@
 import importlib.util
 import json
 import pathlib
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
-from keras_clip import CheckpointError, export_checkpoint, from_preset
-from keras_clip.convert import timm_vit
-from keras_clip.models.config import ViTConfig
+from keras_clip import export_checkpoint, from_preset
 
 TOLERANCE = 1e-5
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
@@ -120,45 +117,6 @@ def test_timm_reads_what_is_written(timm, name, tmp_path):
         assert tuple(written[setting]) == tuple(theirs[setting])
     assert written["input_size"] == (3, *images.shape[1:3])
     assert from_preset(tmp_path / "ours").config.image == ours.config.image
-
-
-def described(name, m):
-    """A checkpoint of which only names and shapes matter, and what timm says of it."""
-    checkpoint = {n: SimpleNamespace(shape=tuple(v.shape)) for n, v in m.state_dict().items()}
-    pretrained = {"input_size": (3, *m.patch_embed.img_size)}
-    config = {"architecture": name, "global_pool": m.global_pool, "pretrained_cfg": pretrained}
-    return checkpoint, config
-
-
-@pytest.mark.filterwarnings("ignore:Overwriting")
-def test_every_name_means_what_it_means_in_timm(timm):
-    import torch
-
-    modules = (timm.models.vision_transformer.__name__, timm.models.deit.__name__)
-    names = [
-        name
-        for name in timm.list_models()
-        if timm.models.model_entrypoint(name).__module__ in modules
-    ]
-    kinds = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu", "SiLU": "swiglu"}
-    read = 0
-    for name in names:
-        with torch.device("meta"):
-            model = timm.create_model(name, depth=1)
-        checkpoint, config = described(name, model)
-        try:
-            values = timm_vit.config_from(checkpoint, config)
-        except CheckpointError:
-            continue
-        block, ours = model.blocks[0], ViTConfig.from_dict(values)
-        assert type(block).__name__ == "Block", name
-        assert type(block.attn).__name__ == "Attention", name
-        assert ours.num_heads == block.attn.num_heads, name
-        assert ours.epsilon == block.norm1.eps, name
-        assert ours.activation == kinds[type(block.mlp.act).__name__], name
-        assert {row.source for row in timm_vit.table(values).rows} == set(checkpoint), name
-        read += 1
-    assert read > 130
 
 
 def official(timm, name, registers):

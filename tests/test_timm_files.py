@@ -1,6 +1,5 @@
 """What timm's files say of a model without timm, and DINOv2's own files, which say nothing."""
 
-import dataclasses
 from types import SimpleNamespace
 
 import keras
@@ -10,12 +9,14 @@ from tiny_models import tiny_vit
 
 from keras_clip import CheckpointError, export_checkpoint, from_preset
 from keras_clip.convert import dinov2, timm_vit
+from keras_clip.convert.defaults.pictures import DINOV2_OWN
 from keras_clip.convert.dialects import find_dialect
 from keras_clip.convert.table import write
 from keras_clip.convert.write import write_safetensors
 from keras_clip.models.config import ViTConfig
 from keras_clip.models.vit import ViT
 from keras_clip.models.weights import named_weights
+from keras_clip.preprocessing.image_config import ImageConfig
 
 TINY = {"architecture": "vit_tiny_patch16_224"}
 
@@ -63,7 +64,9 @@ def test_sizes_are_read_off_the_tensors():
     assert (config.mlp_dim, config.num_classes, config.image_size) == (768, 5, (48, 48))
     assert (config.pooling, config.final_norm, config.epsilon) == ("class_token", "tokens", 1e-6)
     assert config.use_prefix_positions and config.use_qkv_bias and config.layer_scale is None
-    assert not ViTConfig.from_dict(config_from(shapes(pos_embed=(1, 9, 192)))).use_prefix_positions
+    arguments = {"model_args": {"no_embed_class": True}}
+    config = ViTConfig.from_dict(config_from(shapes(pos_embed=(1, 9, 192)), **arguments))
+    assert not config.use_prefix_positions and config.image_size == (48, 48)
 
 
 def test_the_stated_size_wins_where_it_fits():
@@ -85,7 +88,7 @@ def test_pictures():
     image = config_from(shapes(), pretrained_cfg=pretrained)["image"]
     assert (image["resize_mode"], image["interpolation"]) == ("squash", "bilinear")
     assert (image["mean"], image["std"]) == ((0.5,) * 3, (0.229, 0.224, 0.225))
-    assert (image["crop_fraction"], image["crop"]) == (0.875, "openai")
+    assert (image["crop_fraction"], image["crop"]) == (0.875, "timm")
 
 
 @pytest.mark.parametrize(
@@ -144,13 +147,11 @@ def test_a_missing_tensor_is_named(tmp_path):
     ],
 )
 def test_what_is_written_is_read_back(changes, tmp_path):
-    vit = shaken(tiny_vit(**changes))
+    image = ImageConfig(crop="timm", color="first")
+    vit = shaken(tiny_vit(**changes, image=image))
     export_checkpoint(vit, tmp_path / "vit", "timm")
     again = from_preset(tmp_path / "vit")
-    image = vit.config.image
-    assert again.config == vit.config.replace(
-        image=dataclasses.replace(image, color="first", crop="openai")
-    )
+    assert again.config == vit.config
     for name, array in arrays(again).items():
         np.testing.assert_array_equal(array, arrays(vit)[name], err_msg=name)
 
@@ -180,7 +181,7 @@ def test_what_timm_cannot_express(changes, message, tmp_path):
 DINOV2 = {
     **{"hidden_dim": 64, "num_layers": 3, "num_heads": 1, "mlp_dim": 24, "patch_size": 4},
     **{"image_size": 12, "layer_scale": 1e-5, "position_resize": "bicubic_offset"},
-    "image": dinov2.IMAGE,
+    "image": DINOV2_OWN,
 }
 FILES = {
     "plain": (DINOV2, "blocks.{i}."),
@@ -211,6 +212,20 @@ def test_dinov2s_own_files(name, tmp_path):
     write_safetensors(tmp_path / "dinov2.safetensors", tensors)
     with pytest.raises(CheckpointError, match=r"numbered \[0, 2\]"):
         from_preset(tmp_path / "dinov2.safetensors")
+
+
+@pytest.mark.parametrize("name", ["norm_pre.weight", "attn_pool.latent"])
+def test_a_family_leaves_open_what_image_towers_differ_in(name):
+    with pytest.raises(CheckpointError, match=f"'{name}' is of an image tower.*give timm's name"):
+        timm_vit.config_from(shapes(**{name: (192,)}), {"architecture": "vit"})
+
+
+def test_a_new_name_has_to_tell_its_pictures():
+    name = {"architecture": "vit_tiny_patch7_999", "model_args": {"num_heads": 3}}
+    with pytest.raises(CheckpointError, match=r"pixels is not known of vit_tiny_patch7_999: add"):
+        timm_vit.config_from(shapes(), name)
+    told = {**name, "pretrained_cfg": {"mean": (0.5, 0.5, 0.5)}}
+    assert timm_vit.config_from(shapes(), told)["image"]["crop_fraction"] == 0.875
 
 
 @pytest.mark.parametrize("family", ["vit", "deit"])

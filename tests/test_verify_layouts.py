@@ -117,13 +117,18 @@ def test_a_bare_file_on_the_command_line(run, tmp_path):
     (tmp_path / "open_clip_model.safetensors").write_bytes(data)
     file = tmp_path / "open_clip_model.safetensors"
     code, _, err = run("convert", file, tmp_path / "out", "--to", "keras")
-    assert code == 1 and "config=path" in err
+    assert code == 1 and "config='open_clip_config.json'" in err
     given = ("--config", folder / "open_clip_config.json")
     code, out, err = run("convert", file, tmp_path / "out", "--to", "keras", "--dry-run", *given)
     assert code == 0 and "nothing has been written" in out and not (tmp_path / "out").exists()
     code, _, err = run("convert", file, tmp_path / "out", "--to", "keras", *given)
     assert code == 0, err
     assert small_models.same(from_preset(tmp_path / "out"), from_preset(folder))
+    bare = small_models.write(small_models.clip(), "openai", tmp_path / "openai")
+    answers = '{"quick_gelu": true, "head_width": 64, "eos_id": null}'
+    for more, dialect in (((), None), (("--config", answers), "openai")):
+        code, out, err = run("inspect", bare / "model.safetensors", "--json", *more)
+        assert code == 0 and json.loads(out)["dialect"] == dialect, err
     code, out, err = run("inspect", file, "--json", "--family", "clip", *given)
     assert code == 0 and json.loads(out)["dialect"] == "open_clip", err
 

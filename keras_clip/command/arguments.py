@@ -1,6 +1,7 @@
 """What the command line takes: the commands, their options, their examples."""
 
 import argparse
+import json
 
 from keras_clip.catalogue import BUNDLED_PRESET
 from keras_clip.command import (
@@ -120,8 +121,10 @@ def _add_files(commands, runs):
 def _add_source(command, metavar):
     command.add_argument("source", metavar=metavar, help=SOURCE_HELP)
     command.add_argument(
-        "--config", metavar="JSON", help="the config.json or open_clip_config.json of a bare file"
-    )
+        "--config", metavar="JSON", type=json_or_path,
+        help="the config.json or open_clip_config.json of a bare file, or what it leaves open, "
+        """as '{"quick_gelu": true}'""",
+    )  # fmt: skip
     command.add_argument(
         "--family", choices=FAMILIES, help="what a bare file holds, where its names leave that open"
     )
@@ -137,6 +140,11 @@ def _add_reading(command):
         "--ignore", metavar="PATTERN", action="append", default=[],
         help="leave out tensors that are no weights of the model, e.g. 'decoder.*'; again for more",
     )  # fmt: skip
+
+
+def json_or_path(text):
+    """What stands in braces is JSON itself."""
+    return json.loads(text) if text.lstrip().startswith("{") else text
 
 
 def _add_demo(commands, runs):

@@ -38,6 +38,7 @@ def inspect(source, config=None, family=None, weights=None, ignore=()):
     with open_checkpoint(found.file, weights) as checkpoint:
         view, report["why_not"] = View(checkpoint, checkpoint, notes=checkpoint.notes), None
         try:
+            found = found.owned(checkpoint)
             plan = identify(checkpoint, found, config, family, ignore)
         except CheckpointError as error:
             report["why_not"] = str(error)

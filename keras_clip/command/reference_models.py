@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_clip.convert import openai
+from keras_clip.convert.openai_answers import HEAD_WIDTH
 
 
 class ReferenceUnavailableError(Exception):
@@ -108,8 +109,10 @@ def _openai(open_clip, path, config, inputs):
         state = torch.load(path, map_location="cpu", weights_only=True)
     state = state.get("state_dict", state)
     state = {name.removeprefix("module."): value.float() for name, value in state.items()}
-    build = open_clip.openai.build_model_from_openai_state_dict
-    model = build(dict(state), cast_dtype=torch.float32).float().eval()
+    if any(t.hidden_dim != HEAD_WIDTH * t.num_heads for t in (config.vision, config.text)):
+        raise ReferenceUnavailableError(f"the builder's heads are {HEAD_WIDTH} wide")
+    build, quick = open_clip.openai.build_model_from_openai_state_dict, config.text.activation
+    model = build(dict(state), quick == "quick_gelu", torch.float32).float().eval()
     # The builder rounds to half precision, in which the official files are, and others not.
     model.load_state_dict({n: v for n, v in state.items() if n not in openai.IGNORE})
     return _embeddings(model, inputs)

@@ -1,16 +1,14 @@
 """SigLIP as big_vision's .npz files: two towers with flax's names, blocks apart or stacked."""
 
-import math
-
-from keras_clip.convert.errors import CheckpointError
+from keras_clip.convert.defaults.pictures import BIG_VISION
 from keras_clip.convert.huggingface_siglip import (
-    IMAGE,
     MODEL,
     TEXT_TOWER,
     VISION_TOWER,
     pad_token_id,
 )
 from keras_clip.convert.naming import check_image_tower, count_layers, shape_of
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import (
     BATCHED,
@@ -150,7 +148,7 @@ def matches(names, config=None):
     return _prefix(names) is not None
 
 
-def config_from(checkpoint, config=None, preprocessor=None):
+def config_from(checkpoint, config=None, preprocessor=None, image_size=None):
     """Read the sizes off the tensors: a dictionary for `CLIPConfig.from_dict`.
 
     Raises:
@@ -159,12 +157,9 @@ def config_from(checkpoint, config=None, preprocessor=None):
     path, prefix = getattr(checkpoint, "path", "the checkpoint"), _prefix(checkpoint)
     vision, text = f"{prefix}img/", f"{prefix}txt/"
     *patch, _, _ = shape_of(checkpoint, vision + "embedding/kernel", rank=4)
-    _, positions, _ = shape_of(checkpoint, vision + "pos_embedding", rank=3)
-    side = math.isqrt(positions)
-    if side * side != positions:
-        raise CheckpointError(
-            f"{path}: '{vision}pos_embedding' has {positions} rows, which are not a square grid."
-        )
+    positions = vision + "pos_embedding"
+    rows = shape_of(checkpoint, positions, rank=3)[1]
+    grid, _ = position_grid(path, positions, rows, (0,), patch, (image_size,))
     vocabulary, _ = shape_of(checkpoint, text + "Embed_0/embedding", rank=2)
     _, context, _ = shape_of(checkpoint, text + "pos_embedding", rank=3)
     _, text_dim = shape_of(checkpoint, text + "head/kernel", rank=2)
@@ -175,15 +170,13 @@ def config_from(checkpoint, config=None, preprocessor=None):
             **_encoder(checkpoint, prefix + BLOCKS["vision"]),
             **VISION_TOWER,
             "patch_size": tuple(patch),
-            "image_size": tuple(side * size for size in patch),
+            "image_size": tuple(cells * size for cells, size in zip(grid, patch, strict=True)),
             "position_resize": "bilinear_aligned",
             "projection_dim": shape_of(checkpoint, image_head, rank=2)[1]
             if image_head in checkpoint
             else None,
             "use_projection_bias": image_head in checkpoint,
-            # The original resizes without antialiasing, which no ImageConfig says: on large
-            # pictures its pixels are rougher than these.
-            "image": {**IMAGE, "interpolation": "bilinear"},
+            "image": BIG_VISION,
         },
         "text": {
             **_encoder(checkpoint, prefix + BLOCKS["text"]),

@@ -3,8 +3,10 @@
 import re
 
 from keras_clip.convert import timm_vit
+from keras_clip.convert.defaults.pictures import DINOV2_OWN
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import shape_of
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, under
 from keras_clip.convert.transforms import BATCHED, LINEAR
 
@@ -31,16 +33,6 @@ HEAD_DIM = 64
 # The blocks may be in chunks, whose number then comes first: `blocks.0.3.norm1.weight`.
 FIRST_NORM = re.compile(r"(blocks\.(?:\d+\.)?(\d+)\.)norm1\.weight")
 
-IMAGE = {
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "resize_mode": "shortest",
-    "interpolation": "bicubic",
-    "crop_fraction": 224 / 256,
-    "crop": "openai",
-    "color": "first",
-}
-
 
 def table(config, names):
     """Return the Table of a DINOv2.
@@ -64,7 +56,7 @@ def matches(names, config=None):
     return "architecture" not in (config or {}) and all(name in names for name in tensors)
 
 
-def config_from(checkpoint, config=None, preprocessor=None):
+def config_from(checkpoint, config=None, preprocessor=None, image_size=None):
     """Read the sizes off the tensors: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
@@ -74,7 +66,8 @@ def config_from(checkpoint, config=None, preprocessor=None):
     hidden_dim, _, *patch = shape_of(checkpoint, "patch_embed.proj.weight", rank=4)
     if hidden_dim % HEAD_DIM:
         raise CheckpointError(f"{path}: its width of {hidden_dim} is no multiple of {HEAD_DIM}.")
-    grid, _ = timm_vit.position_grid(checkpoint, None, patch, prefix=1)
+    rows = shape_of(checkpoint, "pos_embed", rank=3)[1]
+    grid, _ = position_grid(path, "pos_embed", rows, (1,), patch, (image_size,))
     blocks = _blocks(checkpoint)
     swiglu = f"{blocks[0]}mlp.w3.weight" in checkpoint
     _, mlp_dim = shape_of(checkpoint, f"{blocks[0]}mlp.{'w3' if swiglu else 'fc2'}.weight", rank=2)
@@ -91,7 +84,7 @@ def config_from(checkpoint, config=None, preprocessor=None):
         "num_register_tokens": shape_of(checkpoint, "register_tokens", 3)[1] if registers else 0,
         "layer_scale": 1e-5,
         "position_resize": "bicubic_antialias" if registers else "bicubic_offset",
-        "image": IMAGE,
+        "image": DINOV2_OWN,
     }
 
 

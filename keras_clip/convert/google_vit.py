@@ -1,9 +1,9 @@
 """Google's ViT as .npz files: the original checkpoints and AugReg, with flax's names."""
 
-import math
-
+from keras_clip.convert.defaults.pictures import GOOGLE
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import shape_of
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import BATCHED, SAME, merge_heads, part, split_heads
 
@@ -24,15 +24,6 @@ PRE_LOGITS = (
 HEAD = (Row("head/kernel", "head/kernel"), Row("head/bias", "head/bias"))
 BLOCKS = "Transformer/encoderblock_"
 PREFIXES = ("opt/target/", "params/", "")
-
-IMAGE = {
-    "mean": (0.5, 0.5, 0.5),
-    "std": (0.5, 0.5, 0.5),
-    "resize_mode": "squash",
-    "interpolation": "bilinear",
-    "crop": "huggingface",
-    "color": "first",
-}
 
 
 def block(num_heads):
@@ -85,7 +76,7 @@ def matches(names, config=None):
     return _prefix(names) is not None
 
 
-def config_from(checkpoint, config=None, preprocessor=None):
+def config_from(checkpoint, config=None, preprocessor=None, image_size=None):
     """Read the sizes off the tensors: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
@@ -97,14 +88,10 @@ def config_from(checkpoint, config=None, preprocessor=None):
             f"{path}: a hybrid with a ResNet before the transformer ('conv_root/kernel'), which "
             "is not read yet; choose a plain ViT."
         )
-    patch_height, patch_width, _, _ = shape_of(checkpoint, prefix + "embedding/kernel", rank=4)
-    positions = shape_of(checkpoint, prefix + OUTSIDE[3].source, rank=3)[1]
-    side = math.isqrt(max(positions - 1, 0))
-    if side * side != positions - 1:
-        raise CheckpointError(
-            f"{path}: '{prefix}{OUTSIDE[3].source}' has {positions} rows, which are not a square "
-            "grid and a class token."
-        )
+    *patch, _, _ = shape_of(checkpoint, prefix + "embedding/kernel", rank=4)
+    positions = prefix + OUTSIDE[3].source
+    rows = shape_of(checkpoint, positions, rank=3)[1]
+    grid, _ = position_grid(path, positions, rows, (1,), patch, (image_size,))
     first = f"{prefix}{BLOCKS}0/"
     query = first + "MultiHeadDotProductAttention_1/query/kernel"
     hidden_dim, num_heads, _ = shape_of(checkpoint, query, rank=3)
@@ -113,15 +100,15 @@ def config_from(checkpoint, config=None, preprocessor=None):
         "num_layers": _num_layers(checkpoint, prefix),
         "num_heads": num_heads,
         "mlp_dim": shape_of(checkpoint, first + "MlpBlock_3/Dense_0/kernel", rank=2)[1],
-        "patch_size": (patch_height, patch_width),
-        "image_size": (side * patch_height, side * patch_width),
+        "patch_size": tuple(patch),
+        "image_size": tuple(cells * size for cells, size in zip(grid, patch, strict=True)),
         # flax's GELU is the tanh approximation.
         "activation": "gelu_tanh",
         "epsilon": 1e-6,
         "position_resize": "bilinear_aligned",
         "pre_logits_dim": _columns(checkpoint, prefix + "pre_logits/kernel"),
         "num_classes": _columns(checkpoint, prefix + "head/kernel") or 0,
-        "image": IMAGE,
+        "image": GOOGLE,
     }
 
 

@@ -1,12 +1,9 @@
 """The CLIP directories of transformers: config.json and tensors as in CLIPModel, MetaClip2Model."""
 
-from keras_clip.convert import openai
-from keras_clip.convert.huggingface_config import (
-    ACTIVATION_NAMES,
-    Fields,
-    image_config,
-    preprocessor_config,
-)
+from keras_clip.convert.defaults.huggingface import MODELS as DEFAULTS
+from keras_clip.convert.defaults.pictures import CLIP
+from keras_clip.convert.huggingface_config import ACTIVATION_NAMES, Fields
+from keras_clip.convert.huggingface_images import image_config, preprocessor_config
 from keras_clip.convert.naming import check_image_tower
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED, part
@@ -54,30 +51,10 @@ TOP = (
 # Counters that older versions stored.
 IGNORE = ("*_model.embeddings.position_ids",)
 
-SHARED_DEFAULTS = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "num_hidden_layers": 12}
-VISION_DEFAULTS = {
-    **SHARED_DEFAULTS,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_attention_heads": 12,
-    "num_channels": 3,
-    "image_size": 224,
-    "patch_size": 32,
-}
-TEXT_DEFAULTS = {
-    **SHARED_DEFAULTS,
-    "hidden_size": 512,
-    "intermediate_size": 2048,
-    "num_attention_heads": 8,
-    "vocab_size": 49408,
-    "max_position_embeddings": 77,
-    "pad_token_id": 1,
-    "eos_token_id": 49407,
-}
 # The value by which a CLIPModel knows configurations that stem from before it was right; a
 # MetaClip2Model means it.
 LEGACY_END = 2
-MODELS = {"clip": "CLIPModel", "metaclip_2": "MetaClip2Model"}
+CLASSES = {"clip": "CLIP", "metaclip_2": "MetaClip2"}  # how the names of its classes begin
 
 
 def table(config, names=()):
@@ -100,10 +77,10 @@ def table(config, names=()):
 
 def matches(names, config=None):
     """Tell whether this is a CLIPModel or MetaClip2Model, by its configuration."""
-    return (config or {}).get("model_type") in MODELS
+    return (config or {}).get("model_type") in CLASSES
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `CLIPConfig.from_dict`.
 
     Values left out have transformers' defaults; the projection's width is the top level's, the
@@ -113,10 +90,11 @@ def config_from(checkpoint, config, preprocessor=None):
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    top = Fields(config, {"projection_dim": 512}, f"{path}: config.json")
+    kind = CLASSES[config.get("model_type", "clip")]
+    top = Fields(config, DEFAULTS[f"{kind}Config"], f"{path}: config.json")
     dim = top.integer("projection_dim")
-    vision = _tower(config, "vision", VISION_DEFAULTS, path)
-    text = _tower(config, "text", TEXT_DEFAULTS, path)
+    vision = _tower(config, "vision", DEFAULTS[f"{kind}VisionConfig"], path)
+    text = _tower(config, "text", DEFAULTS[f"{kind}TextConfig"], path)
     end = text.token_id("eos_token_id")
     legacy = end == LEGACY_END and config.get("model_type") == "clip"
     return {
@@ -128,7 +106,7 @@ def config_from(checkpoint, config, preprocessor=None):
             "position_resize": "bicubic",
             "projection_dim": dim,
             # These models are OpenAI's and OpenCLIP's: their own crop and colours win.
-            "image": image_config(preprocessor, openai.image_config(), path),
+            "image": image_config(preprocessor, "CLIPImageProcessor", CLIP, path),
         },
         "text": {
             **text.encoder(),
@@ -150,7 +128,7 @@ def config_to(config):
     kind = "metaclip_2" if end == LEGACY_END else "clip"
     return {
         "config.json": {
-            "architectures": [MODELS[kind]],
+            "architectures": [f"{CLASSES[kind]}Model"],
             "model_type": kind,
             **sizes,
             "logit_scale_init_value": 2.6592,

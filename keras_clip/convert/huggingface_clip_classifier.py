@@ -1,7 +1,9 @@
 """CLIP's image tower with a classifier, as transformers' CLIPForImageClassification stores it."""
 
-from keras_clip.convert import huggingface_clip, huggingface_vit, openai
-from keras_clip.convert.huggingface_config import image_config, preprocessor_config
+from keras_clip.convert import huggingface_clip, huggingface_vit
+from keras_clip.convert.defaults.huggingface import MODELS as DEFAULTS
+from keras_clip.convert.defaults.pictures import CLIP
+from keras_clip.convert.huggingface_images import image_config, preprocessor_config
 from keras_clip.convert.table import Table, over_layers, under
 
 FAMILY = "vit"
@@ -24,29 +26,30 @@ def table(config, names=None):
 def matches(names, config=None):
     """Tell whether this is a CLIPForImageClassification: a classifier instead of the text tower."""
     return (
-        (config or {}).get("model_type") in huggingface_clip.MODELS
+        (config or {}).get("model_type") in huggingface_clip.CLASSES
         and HEAD[0].source in names
         and "text_projection.weight" not in names
     )
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    # Its fields are those of transformers' ViT, the labels stand beside them.
-    vision = {**huggingface_clip.VISION_DEFAULTS, **(config.get("vision_config") or {})}
-    vision["id2label"] = config.get("id2label")
+    # Its fields are those of transformers' ViT, what the head is for stands beside them.
+    kind = huggingface_clip.CLASSES[config["model_type"]]
+    vision = {**DEFAULTS[f"{kind}VisionConfig"], **(config.get("vision_config") or {})}
+    vision.update({name: config.get(name) for name in huggingface_vit.HEAD_FIELDS})
     return {
         **huggingface_vit.config_from(checkpoint, vision),
         "pooling": "mean",
         "final_norm": None,
         "use_patch_bias": False,
         "use_norm_pre": True,
-        "image": image_config(preprocessor, openai.image_config(), path),
+        "image": image_config(preprocessor, "CLIPImageProcessor", CLIP, path),
     }
 
 
@@ -56,7 +59,7 @@ def config_to(config):
     values = {
         "architectures": ["CLIPForImageClassification"],
         "model_type": "clip",
-        **{name: vision.pop(name) for name in ("id2label", "label2id") if name in vision},
+        **{n: vision.pop(n) for n in (*huggingface_vit.HEAD_FIELDS, "label2id") if n in vision},
     }
     return {
         "config.json": {**values, "vision_config": {**vision, "model_type": "clip_vision_model"}},

@@ -1,6 +1,4 @@
-"""Values of transformers' config.json and preprocessor_config.json, with its defaults."""
-
-import math
+"""Values of transformers' config.json, with its defaults."""
 
 from keras_clip.convert.errors import CheckpointError
 
@@ -15,8 +13,6 @@ ACTIVATION_NAMES = {
     "quick_gelu": "quick_gelu",
     "gelu_tanh": "gelu_pytorch_tanh",
 }
-# PIL's numbers of resampling filters.
-INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
 
 class Fields:
@@ -93,94 +89,3 @@ class Fields:
 
     def _error(self, name, wanted):
         return CheckpointError(f"{self._where}: {name} is {self.get(name)!r}, expected {wanted}.")
-
-
-def image_config(preprocessor, defaults, path="the checkpoint"):
-    """Translate preprocessor_config.json: a dictionary for `ImageConfig`.
-
-    The size is the model's, not this file's.
-
-    Args:
-        preprocessor: dictionary of the file, or None where there is none.
-        defaults: what holds where the file is silent, and what it cannot say.
-        path: of the checkpoint, for messages.
-
-    Raises:
-        CheckpointError: a filter that is neither bilinear nor bicubic, or means that are not 3.
-    """
-    values = preprocessor or {}
-    image = dict(defaults)
-    for ours, theirs in (("mean", "image_mean"), ("std", "image_std")):
-        if values.get(theirs) is not None:
-            if len(values[theirs]) != 3:
-                raise CheckpointError(
-                    f"{path}: preprocessor_config.json: {theirs} has {len(values[theirs])} values, "
-                    "expected 3 (red, green, blue)."
-                )
-            image[ours] = tuple(float(value) for value in values[theirs])
-    resample = values.get("resample")
-    if resample is not None:
-        if resample not in INTERPOLATIONS:
-            raise CheckpointError(
-                f"{path}: preprocessor_config.json: resample is {resample!r}, expected 2 "
-                "(bilinear) or 3 (bicubic)."
-            )
-        image["interpolation"] = INTERPOLATIONS[resample]
-    if values.get("do_normalize") is False:
-        image["mean"], image["std"] = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if "height" in _size(values):
-        image["resize_mode"] = "squash"
-    elif values.get("do_center_crop") or "shortest_edge" in _size(values):
-        image["resize_mode"] = "shortest"
-    image["crop_fraction"] = _crop_fraction(values)
-    return image
-
-
-def preprocessor_config(config, kind):
-    """Return preprocessor_config.json of a vision configuration.
-
-    Args:
-        config: dictionary of a ViTConfig.
-        kind: str. transformers' class, such as `CLIPImageProcessor`.
-    """
-    image = config["image"]
-    height, width = config["image_size"]
-    scaled = [math.floor(side / image["crop_fraction"] + 1e-6) for side in (height, width)]
-    shortest, crops = image["resize_mode"] == "shortest", image["crop_fraction"] < 1
-    if kind == "ViTImageProcessor" and (shortest or crops):  # which only squashes
-        kind = "BitImageProcessor" if shortest else "DeiTImageProcessor"
-    numbers = {name: number for number, name in INTERPOLATIONS.items()}
-    values = {
-        "image_processor_type": kind,
-        "do_resize": True,
-        "size": {"shortest_edge": min(scaled)}
-        if shortest
-        else {"height": scaled[0], "width": scaled[1]},
-        "resample": numbers[image["interpolation"]],
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(image["mean"]),
-        "image_std": list(image["std"]),
-    }
-    if kind == "CLIPImageProcessor":
-        values["do_convert_rgb"] = True
-    if kind != "ViTImageProcessor":
-        values["do_center_crop"] = shortest or crops
-        values["crop_size"] = {"height": height, "width": width}
-    return values
-
-
-def _size(values):
-    size = values.get("size")
-    return size if isinstance(size, dict) else {}
-
-
-def _crop_fraction(values):
-    """How much of the scaled picture the crop keeps; the model's own size may be another."""
-    scaled = _size(values).get("shortest_edge") or _size(values).get("height")
-    crop = values.get("crop_size")
-    crop = crop.get("height") if isinstance(crop, dict) else crop
-    if not values.get("do_center_crop") or not (type(scaled) is type(crop) is int):
-        return 1.0
-    return crop / scaled if 0 < crop < scaled else 1.0

@@ -1,7 +1,8 @@
 """The DeiT directories of transformers: a ViT with a second prefix token, and perhaps two heads."""
 
 from keras_clip.convert import huggingface_vit
-from keras_clip.convert.huggingface_config import image_config
+from keras_clip.convert.defaults.pictures import DEIT
+from keras_clip.convert.huggingface_images import image_config
 from keras_clip.convert.table import Row, Table, under
 from keras_clip.convert.transforms import BATCHED, LINEAR, part
 
@@ -17,16 +18,6 @@ HEADS = (
     Row("distillation_classifier.weight", "head_distillation/kernel", LINEAR),
     Row("distillation_classifier.bias", "head_distillation/bias"),
 )
-
-# What DeiTImageProcessor assumes.
-IMAGE = {
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "resize_mode": "squash",
-    "interpolation": "bicubic",
-    "crop": "huggingface",
-    "color": "first",
-}
 
 
 def table(config, names=None):
@@ -52,7 +43,7 @@ def matches(names, config=None):
     return (config or {}).get("model_type") == "deit"
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
@@ -64,7 +55,7 @@ def config_from(checkpoint, config, preprocessor=None):
         **huggingface_vit.config_from(_FirstHead(checkpoint) if distilled else checkpoint, config),
         "num_prefix_tokens": 2,
         "use_distillation_head": distilled,
-        "image": image_config(_squashed(preprocessor), IMAGE, path),
+        "image": image_config(preprocessor, "DeiTImageProcessor", DEIT, path),
     }
 
 
@@ -84,11 +75,3 @@ class _FirstHead(dict):
     def __init__(self, checkpoint):
         super().__init__({huggingface_vit.HEAD[0].source: checkpoint[HEADS[0].source]})
         self.path = getattr(checkpoint, "path", "the checkpoint")
-
-
-def _squashed(preprocessor):
-    """The older files give one number, which here means both sides."""
-    values = dict(preprocessor or {})
-    if isinstance(values.get("size"), int):
-        values["size"] = {"height": values["size"], "width": values["size"]}
-    return values

@@ -1,8 +1,11 @@
 """The DINOv2 directories of transformers, with and without register tokens."""
 
 from keras_clip.convert import huggingface_vit
+from keras_clip.convert.defaults.huggingface import MODELS as DEFAULTS
+from keras_clip.convert.defaults.pictures import DINOV2
 from keras_clip.convert.errors import CheckpointError
-from keras_clip.convert.huggingface_config import Fields, image_config
+from keras_clip.convert.huggingface_config import Fields
+from keras_clip.convert.huggingface_images import image_config
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import BATCHED, LINEAR
 
@@ -33,27 +36,8 @@ REGISTERS = (Row("embeddings.register_tokens", "register_tokens/tokens", BATCHED
 # It hides patches in pretraining only.
 IGNORE = ("embeddings.mask_token",)
 
-DEFAULTS = {
-    **huggingface_vit.DEFAULTS,
-    "layer_norm_eps": 1e-6,
-    "mlp_ratio": 4,
-    "layerscale_value": 1.0,
-    "use_swiglu_ffn": False,
-    "num_register_tokens": 4,
-}
-# What is assumed of each, and how the names of its classes begin.
-MODELS = {
-    "dinov2": ({**DEFAULTS, "patch_size": 14, "num_register_tokens": 0}, "Dinov2"),
-    "dinov2_with_registers": (DEFAULTS, "Dinov2WithRegisters"),
-}
-IMAGE = {
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "resize_mode": "shortest",
-    "interpolation": "bicubic",
-    "crop": "huggingface",
-    "color": "first",
-}
+# How the names of its classes begin.
+CLASSES = {"dinov2": "Dinov2", "dinov2_with_registers": "Dinov2WithRegisters"}
 
 
 def table(config, names=None):
@@ -65,7 +49,7 @@ def table(config, names=None):
     """
     prefix = _kind(config) + "." if config["num_classes"] else ""
     if names:
-        found = {name.split(".")[0] for name in names} & set(MODELS)
+        found = {name.split(".")[0] for name in names} & set(CLASSES)
         prefix = f"{found.pop()}." if found else ""
     block = BLOCK + (SWIGLU if config["activation"] == "swiglu" else MLP)
     if not config["use_qkv_bias"]:
@@ -80,17 +64,18 @@ def table(config, names=None):
 
 def matches(names, config=None):
     """Tell whether this is a DINOv2, by its configuration."""
-    return (config or {}).get("model_type") in MODELS
+    return (config or {}).get("model_type") in CLASSES
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    values = {**MODELS[config["model_type"]][0], **config}
+    kind = CLASSES[config["model_type"]]
+    values = {"num_register_tokens": 0, **DEFAULTS[f"{kind}Config"], **config}
     ratio, scale, registers = (
         _number(values, name, path)
         for name in ("mlp_ratio", "layerscale_value", "num_register_tokens")
@@ -106,7 +91,7 @@ def config_from(checkpoint, config, preprocessor=None):
         "layer_scale": float(scale),
         "pooling": "class_and_mean" if vit["num_classes"] else "class_token",
         "position_resize": "bicubic_antialias" if registers else "bicubic",
-        "image": image_config(preprocessor, IMAGE, path),
+        "image": image_config(preprocessor, "BitImageProcessor", DINOV2, path),
     }
 
 
@@ -114,7 +99,7 @@ def config_to(config):
     """Return {file name: content} of the JSON files that belong to the tensors."""
     kind, swiglu = _kind(config), config["activation"] == "swiglu"
     files = huggingface_vit.config_to({**config, "activation": "gelu"} if swiglu else config)
-    model = MODELS[kind][1] + ("ForImageClassification" if config["num_classes"] else "Model")
+    model = CLASSES[kind] + ("ForImageClassification" if config["num_classes"] else "Model")
     # transformers takes whole ratios only.
     wide = config["mlp_dim"] * 3 // 2 if swiglu else config["mlp_dim"]
     values = {

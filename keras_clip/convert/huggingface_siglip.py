@@ -1,13 +1,11 @@
 """The SigLIP directories of transformers: config.json and tensors as in SiglipModel."""
 
+from keras_clip.convert.defaults.huggingface import MODELS as DEFAULTS
+from keras_clip.convert.defaults.pictures import SIGLIP
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_clip import BLOCK, IGNORE
-from keras_clip.convert.huggingface_config import (
-    ACTIVATION_NAMES,
-    Fields,
-    image_config,
-    preprocessor_config,
-)
+from keras_clip.convert.huggingface_config import ACTIVATION_NAMES, Fields
+from keras_clip.convert.huggingface_images import image_config, preprocessor_config
 from keras_clip.convert.naming import check_image_tower
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import BATCHED, CONV, LINEAR, share
@@ -51,34 +49,10 @@ TOP = (
     Row("logit_bias", "logit_scale/bias", BATCHED),
 )
 
-SHARED_DEFAULTS = {
-    "hidden_act": "gelu_pytorch_tanh",
-    "layer_norm_eps": 1e-6,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-}
-VISION_DEFAULTS = {
-    **SHARED_DEFAULTS,
-    "num_channels": 3,
-    "image_size": 224,
-    "patch_size": 16,
-    "vision_use_head": True,
-}
-TEXT_DEFAULTS = {**SHARED_DEFAULTS, "vocab_size": 32000, "max_position_embeddings": 64}
 # What every SigLIP has, whoever stores it.
 MODEL = {"initial_scale": 10.0, "max_scale": None, "initial_bias": -10.0}
 VISION_TOWER = {"num_prefix_tokens": 0, "pooling": "attention"}
 TEXT_TOWER = {"causal": False, "pooling": "last", "use_projection_bias": True}
-IMAGE = {
-    "mean": (0.5, 0.5, 0.5),
-    "std": (0.5, 0.5, 0.5),
-    "resize_mode": "squash",
-    "interpolation": "bicubic",
-    "crop": "huggingface",
-    "color": "first",
-}
 # SigLIP 2 has Gemma's vocabulary, whose padding has an id of its own; before, the end fills up.
 GEMMA_SIZE, GEMMA_PAD, END = 256000, 0, 1
 
@@ -108,14 +82,14 @@ def matches(names, config=None):
     return (config or {}).get("model_type") == "siglip"
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `CLIPConfig.from_dict`.
 
     Raises:
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    vision = vision_fields(config, VISION_DEFAULTS, path)
+    vision = vision_fields(config, "Siglip", path)
     patch = vision.pair("patch_size")
     return {
         **MODEL,
@@ -125,29 +99,31 @@ def config_from(checkpoint, config, preprocessor=None):
             "patch_size": patch,
             "image_size": covered(vision.pair("image_size"), patch),
             "position_resize": "bicubic",
-            "image": image_config(preprocessor, IMAGE, path),
+            "image": image_config(preprocessor, "SiglipImageProcessor", SIGLIP, path),
         },
-        "text": text_from(config, path),
+        "text": text_from(config, "Siglip", path),
     }
 
 
-def vision_fields(config, defaults, path):
-    """Return the Fields of the image tower.
+def vision_fields(config, kind, path):
+    """Return the Fields of the image tower; `kind` begins the names of transformers' classes.
 
     Raises:
         CheckpointError: it has no head.
     """
     values = config.get("vision_config") or {}
-    fields = Fields(values, defaults, f"{path}: vision_config in config.json")
+    fields = Fields(
+        values, DEFAULTS[f"{kind}VisionConfig"], f"{path}: vision_config in config.json"
+    )
     if not fields.get("vision_use_head"):
         raise CheckpointError(f"{path}: an image tower without its head makes no two-tower model.")
     return fields
 
 
-def text_from(config, path):
-    """Translate `text_config`: a dictionary for `TextConfig`."""
+def text_from(config, kind, path):
+    """Translate `text_config`: a dictionary for `TextConfig`; `kind` as of `vision_fields`."""
     values = config.get("text_config") or {}
-    text = Fields(values, TEXT_DEFAULTS, f"{path}: text_config in config.json")
+    text = Fields(values, DEFAULTS[f"{kind}TextConfig"], f"{path}: text_config in config.json")
     vocabulary = text.integer("vocab_size")
     return {
         **text.encoder(),
@@ -165,10 +141,6 @@ def config_to(config):
     (height, width), (patch, across) = vision["image_size"], vision["patch_size"]
     if height != width or patch != across:
         raise CheckpointError(f"SiglipModel has square pictures only, not {height} x {width}.")
-    image = vision["image"]
-    # SiglipImageProcessor neither crops nor keeps proportions.
-    squash = image["resize_mode"] == "squash" and image["crop_fraction"] == 1
-    kind = "SiglipImageProcessor" if squash else "CLIPImageProcessor"
     return {
         "config.json": {
             "architectures": ["SiglipModel"],
@@ -182,7 +154,7 @@ def config_to(config):
             },
             "text_config": {"model_type": "siglip_text_model", **text_to(config["text"])},
         },
-        "preprocessor_config.json": {**preprocessor_config(vision, kind), "do_convert_rgb": True},
+        "preprocessor_config.json": preprocessor_config(vision, "SiglipImageProcessor"),
     }
 
 

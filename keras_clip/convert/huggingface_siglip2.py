@@ -3,8 +3,10 @@
 import math
 
 from keras_clip.convert import huggingface_siglip as siglip
+from keras_clip.convert.defaults.huggingface import PROCESSORS
+from keras_clip.convert.defaults.pictures import NAFLEX
 from keras_clip.convert.errors import CheckpointError
-from keras_clip.convert.huggingface_config import INTERPOLATIONS, image_config
+from keras_clip.convert.huggingface_images import color_fields, colors, filled
 from keras_clip.convert.naming import check_image_tower
 from keras_clip.convert.table import Row
 from keras_clip.convert.transforms import LINEAR
@@ -14,15 +16,6 @@ FAMILY = "clip"
 # Patches come cut already: their embedding is a Dense and no convolution.
 PATCHES = Row("embeddings.patch_embedding.weight", "patch_embedding/kernel", LINEAR)
 VISION = (PATCHES, *siglip.VISION[1:])
-VISION_DEFAULTS = {
-    **siglip.SHARED_DEFAULTS,
-    "num_channels": 3,
-    "num_patches": 256,
-    "patch_size": 16,
-    "vision_use_head": True,
-}
-IMAGE = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "color": "first"}
-MAX_PATCHES = 256
 
 
 def table(config, names=()):
@@ -40,33 +33,29 @@ def matches(names, config=None):
     return (config or {}).get("model_type") == "siglip2"
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `CLIPConfig.from_dict`.
 
     Raises:
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    vision = siglip.vision_fields(config, VISION_DEFAULTS, path)
+    vision = siglip.vision_fields(config, "Siglip2", path)
     side = math.isqrt(vision.integer("num_patches"))
     if side * side != vision.integer("num_patches"):
         raise CheckpointError(
             f"{path}: vision_config in config.json: num_patches is {vision.get('num_patches')}, "
             "expected a square number."
         )
-    image = image_config(preprocessor, IMAGE, path)
     return {
         **siglip.MODEL,
         "vision": {
             **vision.encoder(),
             "patch_size": vision.pair("patch_size"),
             "grid_size": (side, side),
-            "image": {
-                **{name: image[name] for name in IMAGE},
-                "max_patches": (preprocessor or {}).get("max_num_patches") or MAX_PATCHES,
-            },
+            "image": _image(preprocessor, f"{path}: preprocessor_config.json"),
         },
-        "text": siglip.text_from(config, path),
+        "text": siglip.text_from(config, "Siglip2", path),
     }
 
 
@@ -80,7 +69,6 @@ def config_to(config):
     (height, width), patch = vision["grid_size"], vision["patch_size"][0]
     if height != width:
         raise CheckpointError(f"Siglip2Model has a square grid only, not {height} x {width}.")
-    numbers = {name: number for number, name in INTERPOLATIONS.items()}
     return {
         "config.json": {
             "architectures": ["Siglip2Model"],
@@ -96,15 +84,19 @@ def config_to(config):
         },
         "preprocessor_config.json": {
             "image_processor_type": "Siglip2ImageProcessor",
-            "do_resize": True,
-            "resample": numbers[image["interpolation"]],
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "image_mean": list(image["mean"]),
-            "image_std": list(image["std"]),
             "do_convert_rgb": True,
+            "do_resize": True,
+            **color_fields(image),
             "patch_size": patch,
             "max_num_patches": image["max_patches"],
         },
     }
+
+
+def _image(preprocessor, where):
+    """Translate preprocessor_config.json: a dictionary for `NaFlexImageConfig`."""
+    kind = "Siglip2ImageProcessor"
+    if preprocessor is None:
+        return {**NAFLEX, "max_patches": PROCESSORS[kind]["max_num_patches"]}
+    values = filled(preprocessor, kind, where)
+    return {**NAFLEX, **colors(values, where), "max_patches": values["max_num_patches"]}

@@ -1,12 +1,10 @@
 """The ViT directories of transformers: config.json and tensors as in ViTForImageClassification."""
 
+from keras_clip.convert.defaults.huggingface import MODELS as DEFAULTS
+from keras_clip.convert.defaults.pictures import VIT
 from keras_clip.convert.errors import CheckpointError
-from keras_clip.convert.huggingface_config import (
-    ACTIVATION_NAMES,
-    Fields,
-    image_config,
-    preprocessor_config,
-)
+from keras_clip.convert.huggingface_config import ACTIVATION_NAMES, Fields
+from keras_clip.convert.huggingface_images import image_config, preprocessor_config
 from keras_clip.convert.naming import shape_of
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import BATCHED, CONV, LINEAR, part
@@ -46,25 +44,13 @@ HEAD = (
 # The pooler feeds neither the logits nor the tokens; the mask token serves pretraining only.
 IGNORE = ("pooler.dense.*", "embeddings.mask_token")
 
-DEFAULTS = {
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
-    "image_size": 224,
-    "patch_size": 16,
-    "num_channels": 3,
-    "qkv_bias": True,
-}
-IMAGE = {
-    "mean": (0.5, 0.5, 0.5),
-    "std": (0.5, 0.5, 0.5),
-    "resize_mode": "squash",
-    "interpolation": "bilinear",
-    "crop": "huggingface",
-    "color": "first",
+# What of config.json says what the head is for.
+HEAD_FIELDS = ("id2label", "problem_type")
+# What transformers' pipeline applies to the logits of each kind of problem.
+ACTIVATIONS = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": None,
 }
 
 
@@ -91,25 +77,26 @@ def matches(names, config=None):
     return (config or {}).get("model_type") == "vit"
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `ViTConfig.from_dict`.
 
     Raises:
         CheckpointError: a value is of no use; the message names it.
     """
     path = getattr(checkpoint, "path", "the checkpoint")
-    fields = Fields(config, DEFAULTS, f"{path}: config.json")
+    fields = Fields(config, DEFAULTS["ViTConfig"], f"{path}: config.json")
     values = {
         **fields.encoder(),
         **fields.picture(),
         "use_qkv_bias": bool(fields.get("qkv_bias")),
         "position_resize": "bicubic",
         "num_classes": 0,
-        "image": image_config(preprocessor, IMAGE, path),
+        "image": image_config(preprocessor, "ViTImageProcessor", VIT, path),
     }
     if "classifier.weight" in checkpoint:
         values["num_classes"] = shape_of(checkpoint, "classifier.weight", rank=2)[0]
         values["labels"] = _labels(config.get("id2label"), values["num_classes"], path)
+        values["head_activation"] = _activation(config, values["num_classes"], path)
     return values
 
 
@@ -137,6 +124,9 @@ def config_to(config):
     if classes:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
         values["label2id"] = {label: i for i, label in enumerate(labels)}
+        kinds = {activation: kind for kind, activation in ACTIVATIONS.items()}
+        if config["head_activation"] != "softmax":
+            values["problem_type"] = kinds[config["head_activation"]]
     return {
         "config.json": values,
         "preprocessor_config.json": preprocessor_config(config, "ViTImageProcessor"),
@@ -157,3 +147,15 @@ def _labels(id2label, num_classes, path):
             f"{path}: config.json: id2label has no {error}, but 'classifier.weight' has "
             f"{num_classes} classes."
         ) from None
+
+
+def _activation(config, num_classes, path):
+    """What transformers' pipeline makes of the logits; of a single one, a sigmoid."""
+    kind = config.get("problem_type")
+    if kind is not None and kind not in ACTIVATIONS:
+        raise CheckpointError(
+            f"{path}: config.json: problem_type is {kind!r}, known are {list(ACTIVATIONS)}."
+        )
+    if num_classes == 1 and kind != "regression":
+        return "sigmoid"
+    return ACTIVATIONS[kind or "single_label_classification"]

@@ -1,6 +1,6 @@
 """KerasHub's CLIP presets: config.json of a CLIPBackbone and its .weights.h5."""
 
-from keras_clip.convert import openai
+from keras_clip.convert.defaults.pictures import CLIP
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import Fields
 from keras_clip.convert.naming import check_image_tower
@@ -89,7 +89,7 @@ def matches(names, config=None):
     return (config or {}).get("registered_name") == NAME
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate config.json: a dictionary for `CLIPConfig.from_dict`.
 
     Args:
@@ -152,7 +152,7 @@ def _encoder(fields):
 
 def _image(converter):
     """OpenAI's transform, by which these models were trained, with the stored mean and std."""
-    image, values = openai.image_config(), (converter or {}).get("config") or {}
+    image, values = dict(CLIP), (converter or {}).get("config") or {}
     scale, offset = values.get("scale"), values.get("offset")
     if isinstance(scale, list) and isinstance(offset, list):
         image["std"] = tuple(1 / 255 / s for s in scale)

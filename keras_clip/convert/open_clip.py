@@ -3,13 +3,11 @@
 import math
 
 from keras_clip.convert import openai, openai_resnet
+from keras_clip.convert.defaults.open_clip import INITIAL_SCALE, MODEL_CFG, TEXT_CFG, VISION_CFG
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import Fields
 from keras_clip.convert.naming import check_image_tower, shape_of
 from keras_clip.convert.open_clip_config import (
-    MODEL_DEFAULTS,
-    TEXT_DEFAULTS,
-    VISION_DEFAULTS,
     image_config,
     is_custom_text,
     model_config,
@@ -61,7 +59,7 @@ def matches(names, config=None):
     return "model_cfg" in (config or {}) and "visual.conv1.weight" in names
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate open_clip_config.json: a dictionary for `CLIPConfig.from_dict`.
 
     Raises:
@@ -69,10 +67,10 @@ def config_from(checkpoint, config, preprocessor=None):
     """
     path = getattr(checkpoint, "path", "the checkpoint")
     where = f"{path}: {CONFIG_FILE}"
-    top = Fields(config["model_cfg"], MODEL_DEFAULTS, where)
+    top = Fields(config["model_cfg"], MODEL_CFG, where)
     vision, text = (
         refuse(config["model_cfg"].get(f"{tower}_cfg"), defaults, f"{where}: {tower}_cfg")
-        for tower, defaults in (("vision", VISION_DEFAULTS), ("text", TEXT_DEFAULTS))
+        for tower, defaults in (("vision", VISION_CFG), ("text", TEXT_CFG))
     )
     activation = "quick_gelu" if top.get("quick_gelu") else "gelu"
     dim, bias = top.integer("embed_dim"), top.get("init_logit_bias")
@@ -80,9 +78,12 @@ def config_from(checkpoint, config, preprocessor=None):
     picture = _resnet(checkpoint, vision, dim) if resnet else _vit(vision, dim, activation, where)
     scale = top.get("init_logit_scale")
     return {
-        "vision": {**picture, "image": image_config(config.get("preprocess_cfg"), where)},
+        "vision": {
+            **picture,
+            "image": image_config(config.get("preprocess_cfg"), picture["image_size"], where),
+        },
         "text": text_config(text, dim, activation, where),
-        "initial_scale": 1 / 0.07 if scale is None else math.exp(scale),
+        "initial_scale": INITIAL_SCALE if scale is None else math.exp(scale),
         # Sigmoid models have scales above 100, which training must not cut.
         "max_scale": 100.0 if bias is None else None,
         "initial_bias": bias,

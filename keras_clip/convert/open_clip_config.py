@@ -1,43 +1,28 @@
-"""Values of open_clip_config.json, with the defaults of open_clip's `CLIPVisionCfg` and others."""
+"""Values of open_clip_config.json, both ways."""
 
 import math
 
-from keras_clip.convert import openai
+from keras_clip.convert.defaults.open_clip import PREPROCESS_CFG
+from keras_clip.convert.defaults.pictures import OPEN_CLIP
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import Fields
 
-MODEL_DEFAULTS = {
-    "quick_gelu": False,
-    "init_logit_scale": None,
-    "init_logit_bias": None,
-}
-_ENCODER = {"mlp_ratio": 4.0, "ls_init_value": None, "act_kwargs": None, "norm_kwargs": None}
 # What open_clip assumes of its newer attention blocks; other values are not read.
 _FIXED_BLOCK = {
     **dict.fromkeys(("qk_norm", "scaled_cosine_attn", "scale_heads"), False),
     **dict.fromkeys(("scale_attn_inner", "scale_attn", "scale_fc"), False),
     "block_type": (None, "default"),
 }
-VISION_DEFAULTS = {
-    **_ENCODER,
-    **{"layers": 12, "width": 768, "head_width": 64, "patch_size": 16, "image_size": 224},
-    **{"no_ln_pre": False, "final_ln_after_pool": False, "pool_type": "tok"},
-}
-TEXT_DEFAULTS = {
-    **_ENCODER,
-    **{"layers": 12, "width": 512, "heads": 8, "context_length": 77, "vocab_size": 49408},
-    **{"no_causal_mask": False, "pool_type": "argmax", "proj_bias": False},
-    **{"pad_id": 0, "eos_id": 2, "final_ln_after_pool": False},
-}
 # One value, or those of a tuple, that a field must have; the rest is of other kinds of model.
-_FIXED = {
+FIXED = {
     **_FIXED_BLOCK,
     **{"attentional_pool": False, "timm_model_name": (None, ""), "hf_model_name": (None, "")},
     **{"embed_cls": False, "proj_type": "linear"},
 }
-_CHOICES = {"pool_type": ("tok", "avg", "argmax", "eos", "last")}
-# What changes no number of the finished model, or belongs to what `_FIXED` has ruled out.
-_FREE = (
+_PICTURES = {"interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "squash")}
+CHOICES = {"pool_type": ("tok", "avg", "argmax", "eos", "last")}
+# What changes no number of the finished model, or belongs to what `FIXED` has ruled out.
+FREE = (
     *("patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "pos_embed_type"),
     *("output_tokens", "hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode"),
     *("timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop"),
@@ -52,15 +37,15 @@ def refuse(values, defaults, where):
         CheckpointError: a field is unknown, or asks for a part that is not read.
     """
     values = values or {}
-    unknown = sorted(set(values) - set(defaults) - set(_FIXED) - set(_FREE))
+    unknown = sorted(set(values) - set(defaults) - set(FIXED) - set(FREE))
     wrong = [
         f"{name}={values[name]!r}"
-        for name, fixed in _FIXED.items()
+        for name, fixed in FIXED.items()
         if name in values and values[name] not in (fixed if isinstance(fixed, tuple) else (fixed,))
     ]
     wrong += [
         f"{name}={values[name]!r}"
-        for name, choices in _CHOICES.items()
+        for name, choices in CHOICES.items()
         if name in values and values[name] not in choices
     ]
     if "vocab_size" in defaults and values.get("ls_init_value") is not None:
@@ -73,26 +58,29 @@ def refuse(values, defaults, where):
     return Fields(values, defaults, where)
 
 
-def image_config(values, where):
+def image_config(values, size, where):
     """Translate `preprocess_cfg`: a dictionary for `ImageConfig`.
+
+    Args:
+        values: dictionary, or None.
+        size: (height, width) of the pictures in pixels.
+        where: str. File, for messages.
 
     Raises:
         CheckpointError: a resize that pads, or an unknown filter.
     """
-    image, values = dict(openai.image_config()), values or {}
-    for name in ("mean", "std"):
-        if values.get(name) is not None:
-            image[name] = tuple(values[name])
-    for ours, theirs, choices in (
-        ("interpolation", "interpolation", ("bicubic", "bilinear")),
-        ("resize_mode", "resize_mode", ("shortest", "squash")),
-    ):
-        value = values.get(theirs) or image[ours]
-        if value not in choices:
+    stated = {n: v for n, v in (values or {}).items() if n in PREPROCESS_CFG and v}
+    image = {**PREPROCESS_CFG, **stated, **OPEN_CLIP}
+    for name, choices in _PICTURES.items():
+        if image[name] not in choices:
             raise CheckpointError(
-                f"{where}: preprocess_cfg: {theirs} is {value!r}, known are {choices}."
+                f"{where}: preprocess_cfg: {name} is {image[name]!r}, known are {choices}."
             )
-        image[ours] = value
+    for name in ("mean", "std"):  # one number stands for all three colours
+        numbers = image[name]
+        image[name] = tuple(numbers) if isinstance(numbers, list | tuple) else (numbers,) * 3
+    if image["resize_mode"] == "shortest" and size[0] != size[1]:
+        image["interpolation"] = "bicubic"  # whatever the file says
     return image
 
 

@@ -1,24 +1,21 @@
 """SigLIP in OpenCLIP's directories: timm's image tower with attention pooling, OpenCLIP's text."""
 
-import math
+import re
 
 from keras_clip.convert import open_clip, openai
+from keras_clip.convert.defaults.open_clip import TEXT_CFG, VISION_CFG
+from keras_clip.convert.defaults.timm import SIGLIP_HEADS, activation, epsilon
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.huggingface_config import Fields
-from keras_clip.convert.huggingface_siglip import (
-    IMAGE,
-    MODEL,
-    VISION_TOWER,
-    pad_token_id,
-)
+from keras_clip.convert.huggingface_siglip import MODEL, VISION_TOWER, pad_token_id
 from keras_clip.convert.naming import check_image_tower, count_layers, shape_of
 from keras_clip.convert.open_clip_config import (
-    TEXT_DEFAULTS,
     image_config,
     model_config,
     preprocess_config,
     refuse,
 )
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.transforms import BATCHED, CONV, LINEAR
 
@@ -64,8 +61,7 @@ VISION = (
 TEXT = (*openai.TEXT, *openai.TEXT_END[:-1], *open_clip.BIASED_PROJECTION)
 TRUNK = "visual.trunk."
 
-# The number of heads stands nowhere but in timm's table of models: by the size in their names.
-HEADS = {"base": 12, "large": 16, "so400m": 16, "giantopt": 16}
+TIMM_NAME = re.compile(rf"vit_(?P<size>{'|'.join(SIGLIP_HEADS)})_patch\d+_siglip_\d+")
 # What has a name there: (width, layers, mlp_dim, patch) to the size and its resolutions.
 NAMES = {
     (768, 12, 3072, 16): ("base", (224, 256, 384, 512)),
@@ -108,7 +104,7 @@ def matches(names, config=None):
     return "model_cfg" in (config or {}) and all(TRUNK + name in names for name in tensors)
 
 
-def config_from(checkpoint, config, preprocessor=None):
+def config_from(checkpoint, config, preprocessor=None, image_size=None):
     """Translate open_clip_config.json: a dictionary for `CLIPConfig.from_dict`.
 
     The image tower's sizes lie in its tensors, the number of its heads in the name of timm's model.
@@ -119,18 +115,18 @@ def config_from(checkpoint, config, preprocessor=None):
     path = getattr(checkpoint, "path", "the checkpoint")
     where = f"{path}: {open_clip.CONFIG_FILE}"
     model = Fields(config["model_cfg"], {"init_logit_bias": None}, where)
-    vision = Fields(model.get("vision_cfg") or {}, {}, f"{where}: vision_cfg")
-    text = refuse(model.get("text_cfg"), TEXT_DEFAULTS, f"{where}: text_cfg")
-    activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
-    tower = open_clip.text_config(text, model.integer("embed_dim"), activation, where)
+    vision = Fields(model.get("vision_cfg") or {}, VISION_CFG, f"{where}: vision_cfg")
+    text = refuse(model.get("text_cfg"), TEXT_CFG, f"{where}: text_cfg")
+    usual = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    tower = open_clip.text_config(text, model.integer("embed_dim"), usual, where)
+    picture = _vision(checkpoint, vision, image_size, path)
     bias, stored = model.get("init_logit_bias"), (model.get("text_cfg") or {}).get("pad_id")
-    image = {**_preprocess_defaults(), **(config.get("preprocess_cfg") or {})}
     return {
         **MODEL,
         "initial_bias": MODEL["initial_bias"] if bias is None else float(bias),
         "vision": {
-            **_vision(checkpoint, vision.get("timm_model_name") or "", path),
-            "image": image_config(image, where),
+            **picture,
+            "image": image_config(config.get("preprocess_cfg"), picture["image_size"], where),
         },
         "text": {**tower, "pad_token_id": pad_token_id(tower["vocabulary_size"], stored)},
     }
@@ -164,34 +160,29 @@ def config_to(config):
     }
 
 
-def _preprocess_defaults():
-    return {name: IMAGE[name] for name in ("mean", "std", "interpolation", "resize_mode")}
-
-
-def _vision(checkpoint, name, path):
-    size = name.removeprefix("vit_").split("_")[0]
-    if size not in HEADS:
+def _vision(checkpoint, fields, asked, path):
+    name = fields.get("timm_model_name") or ""
+    match = TIMM_NAME.fullmatch(name)
+    if not match:
         raise CheckpointError(
             f"{path}: timm's {name!r} is not known, which leaves the number of heads open; known "
-            f"are vit_{{{', '.join(HEADS)}}}_patchN_siglip_N."
+            f"are vit_{{{', '.join(SIGLIP_HEADS)}}}_patchN_siglip_N."
         )
     hidden_dim, _, *patch = shape_of(checkpoint, TRUNK + "patch_embed.proj.weight", rank=4)
-    _, positions, _ = shape_of(checkpoint, TRUNK + "pos_embed", rank=3)
-    side = math.isqrt(positions)
-    if side * side != positions:
-        raise CheckpointError(
-            f"{path}: '{TRUNK}pos_embed' has {positions} rows, which are not a square grid."
-        )
+    positions = TRUNK + "pos_embed"
+    rows = shape_of(checkpoint, positions, rank=3)[1]
+    sizes = (fields.pair("image_size"), asked)
+    grid, _ = position_grid(path, positions, rows, (0,), patch, sizes)
     return {
         **VISION_TOWER,
         "hidden_dim": hidden_dim,
         "num_layers": count_layers(checkpoint, TRUNK + "blocks."),
-        "num_heads": HEADS[size],
+        "num_heads": SIGLIP_HEADS[match["size"]],
         "mlp_dim": shape_of(checkpoint, TRUNK + "blocks.0.mlp.fc1.weight", rank=2)[0],
         "patch_size": tuple(patch),
-        "image_size": tuple(side * size for size in patch),
-        "activation": "gelu_tanh" if size == "giantopt" else "gelu",
-        "epsilon": 1e-6,
+        "image_size": tuple(cells * size for cells, size in zip(grid, patch, strict=True)),
+        "activation": activation(name),
+        "epsilon": epsilon(name),
         "position_resize": "bicubic_antialias",
     }
 
@@ -201,7 +192,7 @@ def _timm_name(vision):
     patch, side = vision["patch_size"][0], vision["image_size"][0]
     size, sides = NAMES.get((*sizes, patch), ("", ()))
     square = len({*vision["image_size"]}) == len({*vision["patch_size"]}) == 1
-    if not square or side not in sides or vision["num_heads"] != HEADS[size]:
+    if not square or side not in sides or vision["num_heads"] != SIGLIP_HEADS[size]:
         raise CheckpointError(
             f"timm has no SigLIP tower of width {sizes[0]} with {sizes[1]} layers, patches of "
             f"{patch} and pictures of {side} pixels, whose name this format needs."

@@ -1,19 +1,16 @@
 """OpenAI's CLIP: TorchScript archives and state dicts with their names."""
 
-import math
-
 from keras_clip.convert import openai_resnet
+from keras_clip.convert.defaults.pictures import CLIP
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import check_image_tower, count_layers, image_tower, shape_of
+from keras_clip.convert.openai_answers import MARKS, OFFICIAL, answers
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, over_layers, under
+from keras_clip.convert.torch_file import NOTE_FILE
 from keras_clip.convert.transforms import CONV, LINEAR, UNBATCHED
 
 FAMILY = "clip"
-
-# The official builder's rule; the files do not hold the number of heads.
-HEAD_DIM = 64
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
 RESBLOCKS = "transformer.resblocks.{i}."
 BLOCK = (
@@ -52,8 +49,7 @@ TEXT_END = (
     Row("ln_final.bias", "norm/beta"),
     Row("text_projection", "projection/kernel"),
 )
-# Facts about the model that the archives keep beside its weights.
-IGNORE = ("input_resolution", "context_length", "vocab_size")
+IGNORE = MARKS
 # What the official half precision leaves in single.
 FLOAT32 = ("*ln_*", "*embedding*", "logit_scale")
 
@@ -91,80 +87,83 @@ def matches(names, config=None):
     return "visual.conv1.weight" in names and "ln_final.weight" in names
 
 
-def config_from(checkpoint, config=None, preprocessor=None):
+def config_from(checkpoint, config=None, preprocessor=None, image_size=None):
     """Read the sizes off the tensors: a dictionary for `CLIPConfig.from_dict`.
 
+    Args:
+        checkpoint: mapping of names to tensors.
+        config: dictionary with what the tensors of others than OpenAI leave open; see `answers`.
+        preprocessor: of no influence.
+        image_size: (height, width) in pixels that is asked for, or None.
+
     Raises:
-        CheckpointError: sizes that do not fit together, or missing tensors.
+        CheckpointError: sizes that do not fit together, missing tensors, or open questions.
     """
-    path = getattr(checkpoint, "path", "the checkpoint")
+    found = answers(checkpoint, config)
     resnet = "visual.layer1.0.conv1.weight" in checkpoint
-    vision = openai_resnet.vision_config(checkpoint) if resnet else _vit_config(checkpoint, path)
-    vision["image"] = image_config()
-    vocabulary, width = shape_of(checkpoint, "token_embedding.weight", rank=2)
-    context, _ = shape_of(checkpoint, "positional_embedding", rank=2)
-    _, text_dim = shape_of(checkpoint, "text_projection", rank=2)
-    text = {
-        **_encoder(checkpoint, "", width),
-        "vocabulary_size": vocabulary,
-        "context_length": context,
-        "pooling": "highest_id",
-        "projection_dim": text_dim,
+    sizes = (_resolution(checkpoint), image_size)
+    build = openai_resnet.vision_config if resnet else _vit_config
+    text_dim = shape_of(checkpoint, "text_projection", rank=2)[1]
+    return {
+        "vision": {**build(checkpoint, found, sizes), "image": CLIP},
+        "text": {**_text_config(checkpoint, found), "projection_dim": text_dim},
     }
-    return {"vision": vision, "text": text}
 
 
 def config_to(config):
-    """Return the JSON files of this layout: none, its sizes lie in the tensors."""
-    return {}
+    """Return what stands in the file beside the tensors: that OpenAI's code builds the model."""
+    return {NOTE_FILE: OFFICIAL}
 
 
-def image_config():
-    """Return the official picture transform."""
-    return {
-        "mean": MEAN,
-        "std": STD,
-        "resize_mode": "shortest",
-        "interpolation": "bicubic",
-        "crop": "openai",
-        "color": "last",
-    }
+def _resolution(checkpoint):
+    """The size of pictures that OpenAI's archives state, or None."""
+    if MARKS[0] not in checkpoint:
+        return None
+    side = int(checkpoint[MARKS[0]].read())
+    return side, side
 
 
-def _vit_config(checkpoint, path):
+def _vit_config(checkpoint, found, sizes):
+    path = getattr(checkpoint, "path", "the checkpoint")
     width, _, *patch = shape_of(checkpoint, "visual.conv1.weight", rank=4)
-    positions, _ = shape_of(checkpoint, "visual.positional_embedding", rank=2)
-    side = math.isqrt(max(positions - 1, 0))
-    if side * side != positions - 1:
+    positions = "visual.positional_embedding"
+    rows, _ = shape_of(checkpoint, positions, rank=2)
+    grid, _ = position_grid(path, positions, rows, (1,), patch, sizes)
+    if width % found["head_width"]:
         raise CheckpointError(
-            f"{path}: 'visual.positional_embedding' has {positions} rows, which are not a square "
-            "grid and a class token."
+            f"{path}: the width of 'visual.transformer' is {width}, no multiple of "
+            f"head_width={found['head_width']}."
         )
-    _, vision_dim = shape_of(checkpoint, "visual.proj", rank=2)
     return {
-        **_encoder(checkpoint, "visual.", width),
+        **_encoder(checkpoint, "visual.", width, width // found["head_width"], found),
         "patch_size": tuple(patch),
-        "image_size": tuple(side * size for size in patch),
+        "image_size": tuple(cells * size for cells, size in zip(grid, patch, strict=True)),
         "use_patch_bias": False,
         "use_norm_pre": True,
         "position_resize": "bicubic_antialias",
-        "projection_dim": vision_dim,
+        "projection_dim": shape_of(checkpoint, "visual.proj", rank=2)[1],
     }
 
 
-def _encoder(checkpoint, prefix, width):
-    if width % HEAD_DIM:
-        path = getattr(checkpoint, "path", "the checkpoint")
-        raise CheckpointError(
-            f"{path}: the width of '{prefix}transformer' is {width}, no multiple of {HEAD_DIM}: "
-            "the number of heads cannot be known. Load it from a layout with a config.json."
-        )
+def _text_config(checkpoint, found):
+    vocabulary, width = shape_of(checkpoint, "token_embedding.weight", rank=2)
+    end = found["eos_id"]
+    return {
+        **_encoder(checkpoint, "", width, found["heads"], found),
+        "vocabulary_size": vocabulary,
+        "context_length": shape_of(checkpoint, "positional_embedding", rank=2)[0],
+        "pooling": "highest_id" if end is None else "end_token",
+        "end_token_id": end,
+    }
+
+
+def _encoder(checkpoint, prefix, width, heads, found):
     blocks = prefix + "transformer.resblocks."
     return {
         "hidden_dim": width,
         "num_layers": count_layers(checkpoint, blocks),
-        "num_heads": width // HEAD_DIM,
+        "num_heads": heads,
         "mlp_dim": shape_of(checkpoint, blocks + "0.mlp.c_fc.weight", rank=2)[0],
-        "activation": "quick_gelu",
+        "activation": "quick_gelu" if found["quick_gelu"] else "gelu",
         "epsilon": 1e-5,
     }

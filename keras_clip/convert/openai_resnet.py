@@ -1,15 +1,14 @@
 """OpenAI's CLIP, ResNet image towers: the rows and sizes that differ from a transformer's."""
 
-import math
-
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import shape_of
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, over_layers, under
 from keras_clip.convert.transforms import CONV, LINEAR
 
-# The official builder's rule: heads of the pooling attention; the last stage has 32 x width.
-HEAD_DIM = 64
 IGNORE = ("*.num_batches_tracked",)
+POSITIONS = "visual.attnpool.positional_embedding"
+STRIDE = 32  # of the last stage in pixels, and its channels over those of the stem
 # What the official half precision leaves in single.
 FLOAT32 = ("visual.bn*", "visual.layer*.bn*", "visual.layer*.downsample.1.*")
 
@@ -71,28 +70,34 @@ def vision_rows(config):
     return tuple(rows)
 
 
-def vision_config(checkpoint):
+def vision_config(checkpoint, found, sizes):
     """Read the sizes off the tensors: a dictionary for `ResNetConfig.from_dict`, less the image.
+
+    Args:
+        checkpoint: mapping of names to tensors.
+        found: as of `openai_answers.answers`.
+        sizes: of pictures, as of `position_grid`.
 
     Raises:
         CheckpointError: sizes that do not fit together, or missing tensors.
     """
+    path, positions = getattr(checkpoint, "path", "the checkpoint"), POSITIONS
     width = shape_of(checkpoint, "visual.layer1.0.conv1.weight", rank=4)[0]
-    positions, channels = shape_of(checkpoint, "visual.attnpool.positional_embedding", rank=2)
-    side = math.isqrt(max(positions - 1, 0))
-    if side * side != positions - 1 or channels != 32 * width:
-        path = getattr(checkpoint, "path", "the checkpoint")
+    rows, channels = shape_of(checkpoint, positions, rank=2)
+    if channels != STRIDE * width:
         raise CheckpointError(
-            f"{path}: 'visual.attnpool.positional_embedding' is ({positions}, {channels}), not a "
-            f"square grid and a mean token of {32 * width} channels."
+            f"{path}: '{positions}' has {channels} channels, not the {STRIDE * width} of the last "
+            "stage."
         )
+    # The mean has a position too.
+    grid, _ = position_grid(path, positions, rows, (1,), (STRIDE, STRIDE), sizes)
     stages = (_count(checkpoint, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
     return {
         "stage_blocks": tuple(stages),
         "width": width,
-        "num_heads": max(channels // HEAD_DIM, 1),
+        "num_heads": max(channels // found["head_width"], 1),
         "projection_dim": shape_of(checkpoint, "visual.attnpool.c_proj.weight", rank=2)[0],
-        "image_size": (32 * side, 32 * side),
+        "image_size": tuple(STRIDE * cells for cells in grid),
         "position_resize": "bicubic_antialias",
     }
 

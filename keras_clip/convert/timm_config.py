@@ -1,33 +1,11 @@
 """What timm's model names mean, and its config.json, both ways."""
 
 import math
-import re
 
+from keras_clip.convert.defaults import timm as defaults
+from keras_clip.convert.defaults.pictures import TIMM
 from keras_clip.convert.errors import CheckpointError
 
-# Numbers of heads stand in timm's code only: by the size in a name, and the width.
-HEADS = {
-    **{("tiny", 192): 3, ("wee", 256): 4, ("xsmall", 256): 4, ("little", 320): 5},
-    **{("small", 384): 6, ("medium", 512): 8, ("mediumd", 512): 8, ("betwixt", 640): 10},
-    **{("base", 768): 12, ("base", 896): 14, ("so150m2", 832): 13, ("so150m", 896): 14},
-    **{("large", 1024): 16, ("so400m", 1152): 16, ("huge", 1280): 16, ("giant", 1408): 16},
-    **{("giant", 1536): 24, ("giantopt", 1536): 16, ("gigantic", 1664): 16},
-    ("test_vit", 64): 2,
-}
-# Of a family as such, where no size is named: those of the models that everybody means.
-USUAL_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}
-FAMILIES = ("vit", "deit", "dinov2")
-# The only one whose size does not tell.
-ODD_HEADS = {"vit_base_patch16_gap_224": 16}
-# Other parts of a name, such as `rpn` and `xp`, stand for blocks that compute something else.
-NAME = re.compile(
-    r"((vit|deit|deit3|eva|flexivit)_(?P<size>[a-z0-9]+)|(?P<test>test_vit))(_distilled)?(_patch\d+)?"
-    r"(_(clip|quickgelu|siglip|gap|map|plus|reg\d+|dinov2|tipsv2|miil|36x1|\d{3}))*"
-)
-TANH = re.compile(
-    r"vit_(base_patch32_siglip|large_patch16_siglip(_gap)?_512|so400m_patch16_siglip|giantopt)"
-)
-SWIGLU = re.compile(r"vit_giant_\w+_(dinov2|tipsv2)")
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 # Arguments that the tensors show, and those that matter in training only.
 ARGUMENTS = {
@@ -40,14 +18,6 @@ ARGUMENTS = {
 POOLINGS = {"token": "class_token", "avg": "mean", "map": "attention"}
 RESIZE_MODES = {"center": "shortest", "squash": "squash"}
 INTERPOLATIONS = ("bicubic", "bilinear")
-# What timm assumes where a configuration is silent.
-IMAGE = {
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "interpolation": "bicubic",
-    "crop_pct": 0.875,
-    "crop_mode": "center",
-}
 
 
 class Description:
@@ -64,7 +34,10 @@ class Description:
     def __init__(self, config, path):
         config = config or {}
         self.path = path
-        self.name = config.get("architecture")
+        stated = config.get("architecture")
+        # A family means the model that everybody means by it.
+        self.is_family = isinstance(stated, str) and stated in defaults.FAMILIES
+        self.name = defaults.FAMILIES[stated] if self.is_family else stated
         # Older files have no section.
         self.pretrained = config.get("pretrained_cfg") or config
         self.arguments = config.get("model_args") or {}
@@ -73,9 +46,9 @@ class Description:
         unknown = sorted(set(self.arguments) - ARGUMENTS)
         if unknown:
             raise CheckpointError(f"{path}: config.json: model_args has {unknown}, not read here.")
-        match = NAME.fullmatch(self.name) if isinstance(self.name, str) else None
+        match = defaults.NAME.fullmatch(self.name) if isinstance(self.name, str) else None
         self._size = match and (match["size"] or match["test"])
-        if self._size not in {size for size, _ in HEADS} and self.name not in FAMILIES:
+        if self._size not in {size for size, _ in defaults.HEADS}:
             raise CheckpointError(
                 f"{path}: config.json: architecture is {self.name!r}, which is not known here. For "
                 "a plain ViT of a usual width give family='vit', 'deit' or 'dinov2'; for others "
@@ -85,9 +58,9 @@ class Description:
 
     def num_heads(self, width):
         """Return the number of heads of a model of this width."""
-        stated = self.arguments.get("num_heads") or ODD_HEADS.get(self.name)
-        usual = USUAL_HEADS if self.name in FAMILIES else {}
-        heads = stated or HEADS.get((self._size, width)) or usual.get(width)
+        stated = self.arguments.get("num_heads") or defaults.ODD_HEADS.get(self.name)
+        usual = defaults.USUAL_HEADS if self.is_family else {}
+        heads = stated or usual.get(width) or defaults.HEADS.get((self._size, width))
         if type(heads) is not int or heads < 1 or width % heads:
             raise CheckpointError(
                 f"{self.path}: config.json: {self.name} of width {width} has no known number of "
@@ -98,10 +71,9 @@ class Description:
     @property
     def activation(self):
         """Name of the activation."""
-        if SWIGLU.match(self.name):
-            return "swiglu"
-        usual = "quick_gelu" if "quickgelu" in self.name else "gelu"
-        usual = "gelu_tanh" if TANH.match(self.name) else usual
+        usual = defaults.activation(self.name)
+        if usual == "swiglu":
+            return usual
         activation = self.arguments.get("act_layer") or usual
         if activation not in ACTIVATIONS:
             raise CheckpointError(
@@ -112,7 +84,16 @@ class Description:
     @property
     def epsilon(self):
         """Of every layer norm."""
-        return 1e-5 if "_clip_" in self.name else 1e-6
+        return defaults.epsilon(self.name)
+
+    def position_rows(self, prefix, registers):
+        """Return how many rows of a table of positions these tokens may have, as a tuple."""
+        tokens, without = prefix + registers, self.arguments.get("no_embed_class")
+        if prefix == 2 or without is False:
+            return (tokens,)
+        # A family's registers are those of DINOv2.
+        named = not defaults.has_prefix_positions(self.name) or (self.is_family and registers)
+        return (0,) if without or named or not tokens else (tokens, 0)
 
     @property
     def image_size(self):
@@ -135,9 +116,16 @@ class Description:
         return tuple(names) if len(names) == num_classes and all(names) else None
 
     def image(self):
-        """Return a dictionary for `ImageConfig`; timm crops as torchvision does."""
-        stated = {n: v for n, v in self.pretrained.items() if n in IMAGE and v is not None}
-        values = {**IMAGE, **stated}
+        """Return a dictionary for `ImageConfig`."""
+        fields = defaults.PICTURES
+        stated = {n: v for n, v in self.pretrained.items() if n in fields and v is not None}
+        usual = fields if stated else defaults.pictures(self.name)
+        if usual is None:
+            raise CheckpointError(
+                f"{self.path}: config.json: how pictures become pixels is not known of "
+                f"{self.name}: add it, as pretrained_cfg with {', '.join(fields)}."
+            )
+        values = {**usual, **stated}
         for name, choices in (("crop_mode", RESIZE_MODES), ("interpolation", INTERPOLATIONS)):
             if values[name] not in choices:
                 raise CheckpointError(
@@ -150,8 +138,7 @@ class Description:
             "resize_mode": RESIZE_MODES[values["crop_mode"]],
             "interpolation": values["interpolation"],
             "crop_fraction": values["crop_pct"],
-            "crop": "openai",
-            "color": "first",
+            **TIMM,
         }
 
 
@@ -233,7 +220,7 @@ def _pretrained(config):
         "input_size": [3, *config["image_size"]],
         "fixed_input_size": True,
         "interpolation": image["interpolation"],
-        "crop_pct": image["crop_fraction"],
+        "crop_pct": _crop_pct(config),
         "crop_mode": modes[image["resize_mode"]],
         "mean": list(image["mean"]),
         "std": list(image["std"]),
@@ -242,3 +229,12 @@ def _pretrained(config):
         "first_conv": "patch_embed.proj",
         "classifier": ["head", "head_dist"] if config["use_distillation_head"] else "head",
     }
+
+
+def _crop_pct(config):
+    """The share that timm divides a size by, and rounds down without further ado."""
+    sizes, share = config["image_size"], config["image"]["crop_fraction"]
+    scaled = [math.floor(side / share + 1e-6) for side in sizes]
+    if [math.floor(side / share) for side in sizes] == scaled:
+        return share
+    return min(side / large for side, large in zip(sizes, scaled, strict=True))

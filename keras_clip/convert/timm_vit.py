@@ -1,10 +1,9 @@
 """timm's vision transformers: config.json with an `architecture`, tensors with timm's names."""
 
-import math
-
 from keras_clip.convert.errors import CheckpointError
 from keras_clip.convert.naming import count_layers, shape_of
 from keras_clip.convert.open_clip_siglip import BLOCK, POOLING
+from keras_clip.convert.position_grid import position_grid
 from keras_clip.convert.table import Row, Table, over_layers, under
 from keras_clip.convert.timm_config import POOLINGS, Description, model_config
 from keras_clip.convert.transforms import BATCHED, CONV, LINEAR, part
@@ -64,7 +63,7 @@ def matches(names, config=None):
     return described or all(name in names for name in tensors)
 
 
-def config_from(checkpoint, config=None, preprocessor=None):
+def config_from(checkpoint, config=None, preprocessor=None, image_size=None):
     """Read the sizes off the tensors, the rest off config.json: for `ViTConfig.from_dict`.
 
     Raises:
@@ -72,11 +71,16 @@ def config_from(checkpoint, config=None, preprocessor=None):
     """
     path = getattr(checkpoint, "path", "the checkpoint")
     model = Description(config, path)
+    _check_family(model, checkpoint)
     hidden_dim, _, *patch = shape_of(checkpoint, PATCHES[0].source, rank=4)
     prefix = sum(name in checkpoint for name in ("cls_token", "dist_token"))
-    grid, use_prefix_positions = position_grid(checkpoint, model.image_size, patch, prefix)
-    classes = _size(checkpoint, "head.weight", 0, rank=2)
     registers = _size(checkpoint, "reg_token", 1, rank=3)
+    positions = shape_of(checkpoint, "pos_embed", rank=3)[1]
+    before, sizes = model.position_rows(prefix, registers), (model.image_size, image_size)
+    grid, count = position_grid(path, "pos_embed", positions, before, patch, sizes)
+    if count and registers:
+        raise CheckpointError(f"{path}: register tokens with positions are not read.")
+    classes = _size(checkpoint, "head.weight", 0, rank=2)
     return {
         "hidden_dim": hidden_dim,
         "num_layers": count_layers(checkpoint, "blocks."),
@@ -87,7 +91,7 @@ def config_from(checkpoint, config=None, preprocessor=None):
         "activation": model.activation,
         "epsilon": model.epsilon,
         "num_prefix_tokens": prefix,
-        "use_prefix_positions": use_prefix_positions,
+        "use_prefix_positions": bool(count) or not prefix,
         "num_register_tokens": registers,
         "pooling": _pooling(checkpoint, model, prefix, registers, classes),
         "final_norm": _final_norm(checkpoint, classes),
@@ -107,33 +111,6 @@ def config_from(checkpoint, config=None, preprocessor=None):
 def config_to(config):
     """Return {file name: content} of the JSON files that belong to the tensors."""
     return {"config.json": model_config(config)}
-
-
-def position_grid(checkpoint, image_size, patch, prefix):
-    """Find the grid of the positions: ((height, width) in patches, whether the prefix has some).
-
-    Args:
-        checkpoint: mapping of names to tensors.
-        image_size: (height, width) in pixels as stated, or None.
-        patch: (height, width) of a patch in pixels.
-        prefix: int. Class token and others before the patches.
-
-    Raises:
-        CheckpointError: the positions fit neither the stated size nor a square.
-    """
-    _, rows, _ = shape_of(checkpoint, "pos_embed", rank=3)
-    grids = [(math.isqrt(count),) * 2 for count in (max(rows - prefix, 0), rows)]
-    if image_size:
-        # Where weights were fine-tuned at another size, what is stated may be the older one.
-        grids.insert(0, tuple(side // size for side, size in zip(image_size, patch, strict=True)))
-    for grid in grids:
-        if rows - math.prod(grid) in (0, prefix):
-            return grid, rows - math.prod(grid) == prefix
-    raise CheckpointError(
-        f"{getattr(checkpoint, 'path', 'the checkpoint')}: 'pos_embed' has {rows} rows, which fit "
-        f"neither the size {image_size} in config.json nor a square, with or without {prefix} "
-        "prefix tokens; register tokens with positions are not read."
-    )
 
 
 def _size(checkpoint, name, axis, rank):
@@ -158,3 +135,15 @@ def _final_norm(checkpoint, classes):
     if "norm.weight" in checkpoint:
         return "tokens"
     return "pooled" if classes and "fc_norm.weight" in checkpoint else None
+
+
+def _check_family(model, checkpoint):
+    """A family is not enough where its tensors show a model of which there are several kinds."""
+    kinds = {"norm_pre.weight": "CLIP's", "attn_pool.latent": "SigLIP's"}
+    for name, kind in kinds.items():
+        if model.is_family and name in checkpoint:
+            raise CheckpointError(
+                f"{model.path}: '{name}' is of an image tower such as {kind}, of which a family "
+                "leaves activation and epsilon open: give timm's name, as config={'architecture': "
+                "'vit_base_patch16_clip_224'}."
+            )

@@ -1,5 +1,6 @@
 """Reads torch.save archives (PyTorch 1.6 and later) and TorchScript archives without PyTorch."""
 
+import json
 import pathlib
 
 from keras_clip.convert.blobs import SharedFile, ZipBlobs
@@ -12,6 +13,9 @@ from keras_clip.convert.torch_state import lazy_tensors, weights
 from keras_clip.convert.weight_sets import Choice
 
 _PICKLE = "/data.pkl"
+# What tensors do not tell of their model, in an archive that this package has written.
+NOTE, NOTE_FILE = "keras_clip", "keras_clip.json"
+_MAX_NOTE_BYTES = 2**16
 
 
 def is_torch_archive(archive: ZipBlobs) -> bool:
@@ -37,6 +41,8 @@ def open_torch_archive(
             raise CheckpointError(f"its byte order is {order!r}; only little-endian is read")
     root = Interpreter(archive.read(pickled[0], MAX_PICKLE_BYTES)).load()
     named, metadata = weights(root, choice)
+    if f"{folder}{NOTE_FILE}" in archive.names():
+        metadata[NOTE] = json.loads(archive.read(f"{folder}{NOTE_FILE}", _MAX_NOTE_BYTES))
     blobs = {}
 
     def open_storage(storage):

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_clip.convert.safetensors_file import DTYPES
 from keras_clip.convert.tensors import BFLOAT16, LazyTensor
+from keras_clip.convert.torch_file import NOTE_FILE
 from keras_clip.convert.torch_pickle_writer import state_dict_pickle, storage_class
 
 Source = np.ndarray | LazyTensor | Callable[[], np.ndarray]
@@ -72,12 +73,13 @@ def write_safetensors(
     return [*(path.with_name(name) for name in names), index]
 
 
-def write_torch_zip(path: str | os.PathLike, tensors: Tensors) -> None:
+def write_torch_zip(path: str | os.PathLike, tensors: Tensors, note: Mapping | None = None) -> None:
     """Writes a state dict that `torch.load(path, weights_only=True)` reads, without PyTorch.
 
     Args:
         path: The file, such as `pytorch_model.bin`.
         tensors: By name: arrays, lazy tensors, or functions that give an array.
+        note: What stands beside the tensors, in a member that PyTorch passes over.
 
     Raises:
         ValueError: A dtype that PyTorch's storages do not have.
@@ -93,6 +95,8 @@ def write_torch_zip(path: str | os.PathLike, tensors: Tensors) -> None:
         _write_member(archive, "archive/data.pkl", state_dict_pickle(specs))
         _write_member(archive, "archive/byteorder", b"little")
         _write_member(archive, "archive/version", b"3\n")
+        if note is not None:
+            _write_member(archive, f"archive/{NOTE_FILE}", json.dumps(note).encode())
 
 
 def write_npz(path: str | os.PathLike, tensors: Tensors) -> None:

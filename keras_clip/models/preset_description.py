@@ -28,7 +28,7 @@ def read_json(path):
     return values
 
 
-def read_description(folder, more=None):
+def read_description(folder, more=None, note=None):
     """Return what stands beside the weights in a directory: (configuration, image processing).
 
     The configuration has the fields of config.json and of open_clip_config.json, which have none in
@@ -37,6 +37,7 @@ def read_description(folder, more=None):
     Args:
         folder: pathlib.Path or None.
         more: dictionary, or path of a JSON file, with fields that the directory lacks; or None.
+        note: what the file of the weights says itself, a dictionary, or None.
 
     Raises:
         CheckpointError: a file is damaged.
@@ -48,7 +49,7 @@ def read_description(folder, more=None):
         if more is None:
             raise CheckpointError(f"{path}: there is no such file; config= names a JSON file.")
     merged = {}
-    for values in (*configs, more):
+    for values in (note, *configs, more):
         merged.update(values or {})
     return merged or None, pictures or others
 

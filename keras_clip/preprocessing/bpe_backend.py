@@ -10,7 +10,7 @@ _CONTRACTIONS = r"'[s\u017f]|'t|'re|'ve|'m|'ll|'d"
 _REST = r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def build_backend(vocabulary, merges, specials, cleaning, allow_special):
+def build_backend(vocabulary, merges, specials, cleaning, allow_special, added=()):
     """A `tokenizers.Tokenizer` for one vocabulary.
 
     Args:
@@ -19,6 +19,7 @@ def build_backend(vocabulary, merges, specials, cleaning, allow_special):
         specials: (start token, end token).
         cleaning: "openai" expects cleaned text, "huggingface" normalises inside.
         allow_special: whether special tokens written in the text keep their meaning.
+        added: list of AddedToken, which "huggingface" looks for; else they are found before.
 
     Returns:
         The tokenizer; it adds neither start nor end.
@@ -45,6 +46,8 @@ def build_backend(vocabulary, merges, specials, cleaning, allow_special):
         )
         if allow_special:
             backend.add_special_tokens(list(specials))
+        searched = [token for token in added if allow_special or not token.special]
+        backend.add_tokens([token.of_library() for token in searched])
     return backend
 
 

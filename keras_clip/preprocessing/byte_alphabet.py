@@ -31,6 +31,12 @@ def symbol_bytes():
     return {symbol: byte for byte, symbol in byte_symbols().items()}
 
 
+def token_bytes(token):
+    """The bytes that a token of the vocabulary stands for."""
+    letters = symbol_bytes()
+    return bytes(letters[letter] for letter in token if letter in letters)
+
+
 def merged_vocabulary(merges, start_token, end_token):
     """Token ids that follow from merges alone: bytes, bytes at a word's end, merges, start, end.
 

@@ -10,7 +10,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 _CHOICES = {
     "resize_mode": ("shortest", "squash"),
     "interpolation": ("bicubic", "bilinear"),
-    "crop": ("openai", "huggingface"),
+    "crop": ("openai", "timm", "huggingface"),
     "color": ("last", "first"),
 }
 
@@ -50,7 +50,9 @@ class ImageConfig(ImageSettings):
         crop_fraction: size / crop_fraction, rounded down, is what a picture is scaled to before
             its centre of `size` is taken (`crop_pct` in timm); 1 crops only what sticks out.
         crop: where an odd margin goes: "openai" is round((H - h) / 2), half to even,
-            "huggingface" is (H - h) // 2.
+            "huggingface" is (H - h) // 2. "timm" is as "openai", and where a size that is not
+            square shall be covered, the other side is rounded to the nearest number of pixels,
+            as timm and OpenCLIP do, not down.
         color: "last" resizes in the file's own mode and then converts to RGB (OpenAI); "first"
             lays it over white and converts before (transformers). They differ for palettes,
             1 bit, alpha and 16 bit.
@@ -76,12 +78,20 @@ class ImageConfig(ImageSettings):
             raise ValueError(f"crop_fraction is in (0, 1], not {self.crop_fraction!r}.")
         check_choices(self, _CHOICES)
 
+    @property
+    def scaled_size(self):
+        """The size of which `size` is the centre, (height, width) in pixels."""
+        # The addend undoes the rounding of a fraction such as 224 / 248.
+        return tuple(math.floor(side / self.crop_fraction + 1e-6) for side in self.size)
+
     def resized(self, height, width):
         """Size (height, width) after the resize and before the crop, in pixels."""
-        # The addend undoes the rounding of a fraction such as 224 / 248.
-        h, w = (math.floor(side / self.crop_fraction + 1e-6) for side in self.size)
+        h, w = self.scaled_size
         if self.resize_mode == "squash":
             return h, w
+        if self.crop == "timm" and h != w:
+            scale = min(height / h, width / w)
+            return round(height / scale), round(width / scale)
         # int() of this quotient, and no other rounding, is what torchvision does.
         if width * h <= height * w:
             return int(w * height / width), w
@@ -90,9 +100,9 @@ class ImageConfig(ImageSettings):
     def offsets(self, height, width):
         """First row and column of the crop in a resized picture."""
         margins = height - self.size[0], width - self.size[1]
-        if self.crop == "openai":
-            return tuple(round(margin / 2) for margin in margins)
-        return tuple(margin // 2 for margin in margins)
+        if self.crop == "huggingface":
+            return tuple(margin // 2 for margin in margins)
+        return tuple(round(margin / 2) for margin in margins)
 
 
 def _checked_size(size):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_clip.preprocessing.vocabulary_files import read_json, read_text
+from keras_clip.preprocessing.text_files import read_beside, read_text
 
 FILE = "tokenizer.json"
 _NO_LIMIT = 10**6  # transformers writes a huge model_max_length where none is set
@@ -27,7 +27,7 @@ def read_pipeline(path):
         path: the file, or a directory that holds it.
 
     Returns:
-        (text of the file, constructor arguments).
+        (text of the file, constructor arguments, ids of tokens that files beside it add).
 
     Raises:
         FileNotFoundError: it is not there.
@@ -42,18 +42,13 @@ def read_pipeline(path):
         )
     if not file.is_file():
         raise FileNotFoundError(f"No {FILE} at {path}.")
-    return read_text(file), _settings(file.parent)
+    return read_text(file), _settings(file.parent), _added(file.parent)
 
 
 def has_model_alone(folder):
     """Whether a directory's only vocabulary is a sentencepiece model."""
     others = ("tokenizer.json", "vocab.json")
     return any(folder.glob("*.model")) and not any((folder / name).is_file() for name in others)
-
-
-def read_beside(folder, name):
-    """The object in a JSON file of a directory, empty where there is no such file."""
-    return read_json(folder / name) if (folder / name).is_file() else {}
 
 
 def _settings(folder):
@@ -73,6 +68,15 @@ def _settings(folder):
         settings["cleaning"] = cleaning
     own = content.get("keras_clip", {})
     return {**settings, **_open_clip(folder, settings), **(own if isinstance(own, dict) else {})}
+
+
+def _added(folder):
+    listed = read_beside(folder, "tokenizer_config.json").get("added_tokens_decoder") or {}
+    try:
+        added = {token["content"]: int(number) for number, token in listed.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder}: added_tokens_decoder is damaged ({error!r}).") from None
+    return {**added, **read_beside(folder, "added_tokens.json")}
 
 
 def class_name(content):

@@ -1,11 +1,7 @@
 """Texts to token ids and back by any tokenizer.json: SigLIP's, Gemma's, BERT's, XLM-RoBERTa's."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 
-from keras_clip.preprocessing.atomic_file import write_bytes
 from keras_clip.preprocessing.pipeline_cleaning import (
     CLEANINGS,
     cleaner,
@@ -13,6 +9,7 @@ from keras_clip.preprocessing.pipeline_cleaning import (
     without_cleaning,
 )
 from keras_clip.preprocessing.pipeline_files import read_pipeline
+from keras_clip.preprocessing.text_files import write_tokenizer
 from keras_clip.preprocessing.token_rows import checked_length, checked_texts, refuse_long
 
 # Gemma's vocabulary, which SigLIP 2 has, SigLIP's, and BERT's; Gemma's `</s>` is the tag of HTML.
@@ -75,6 +72,7 @@ class PipelineTokenizer:
         self.pad_token_id = vocabulary[self.pad_token]
         self.cleaning = cleaning
         self._clean = cleaner(cleaning)
+        self._check_added()
 
     @classmethod
     def from_file(cls, path, **settings):
@@ -93,11 +91,18 @@ class PipelineTokenizer:
             FileNotFoundError: there is none; a `spiece.model` alone is not read.
             ValueError: a damaged file; the message names it.
         """
-        content, found = read_pipeline(path)
+        content, found, added = read_pipeline(path)
         try:
-            return cls(content, **{**found, **settings})
+            read = cls(content, **{**found, **settings})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
+        for token, index in added.items():
+            if read._backend.token_to_id(token) != index:
+                raise ValueError(
+                    f"{path}: the token {token!r}, which a file beside it adds with the id {index},"
+                    " is not in it: save the tokenizer again with transformers."
+                )
+        return read
 
     def __call__(self, texts, context_length=None, truncate=True):
         """Tokenize texts into rows: start, text, end, padding.
@@ -186,8 +191,6 @@ class PipelineTokenizer:
         """
         from tokenizers import Tokenizer, processors
 
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         shared = Tokenizer.from_str(self._backend.to_str())
         shared.normalizer = with_cleaning(shared.normalizer, self.cleaning)
         start = [self.start_token] if self.start_token else []
@@ -206,9 +209,17 @@ class PipelineTokenizer:
             **({"bos_token": self.start_token} if self.start_token else {}),
             "keras_clip": self.get_config(),
         }
-        write_bytes(directory / "tokenizer.json", shared.to_str(pretty=False).encode("utf-8"))
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        write_bytes(directory / "tokenizer_config.json", text.encode("utf-8"))
+        write_tokenizer(directory, shared, settings)
+
+    def _check_added(self):
+        """Refuse tokens that were added to the vocabulary and that no cleaned text can hold."""
+        text = self._backend.get_vocab(with_added_tokens=False)
+        for token in self._backend.get_added_tokens_decoder().values():
+            if token.content not in text and self._clean(token.content) != token.content:
+                raise ValueError(
+                    f"The added token {token.content!r} is not left whole by "
+                    f"cleaning={self.cleaning!r}: it would never be found."
+                )
 
     def _encode_all(self, texts):
         """Ids of every text, without start and end; the file's own special tokens stay out."""

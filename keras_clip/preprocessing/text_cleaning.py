@@ -36,6 +36,11 @@ def clean_words(text):
     return (text if is_plain(text) else repair_text(text)).lower().split()
 
 
+def clean_text(text):
+    """The words of `clean_words`, joined by single spaces."""
+    return " ".join(clean_words(text))
+
+
 def repair_text(text):
     """`html.unescape(html.unescape(ftfy.fix_text(text)))`, without the work where it is known.
 

@@ -1,15 +1,14 @@
 """CLIP's tokenizer: texts to token ids and back, with exactly OpenAI's ids."""
 
-import json
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
-from keras_clip.preprocessing.atomic_file import write_bytes
+from keras_clip.preprocessing.added_tokens import AddedToken, TokenSplitter
 from keras_clip.preprocessing.bpe_backend import WordCache, build_backend, special_or_plain
-from keras_clip.preprocessing.byte_alphabet import symbol_bytes
-from keras_clip.preprocessing.text_cleaning import clean_words
+from keras_clip.preprocessing.byte_alphabet import token_bytes
+from keras_clip.preprocessing.text_cleaning import clean_text, clean_words
+from keras_clip.preprocessing.text_files import write_tokenizer
 from keras_clip.preprocessing.token_rows import (
     checked_length,
     checked_texts,
@@ -40,9 +39,14 @@ class CLIPTokenizer:
         cleaning: "openai" (ftfy, HTML entities, Python's lower case) or "huggingface" (NFC and
             lower case, as the `tokenizers` pipeline of transformers does it).
         allow_special: whether special tokens written in a text become their ids.
+        added_tokens: list of dictionaries as in a tokenizer.json (`content`, `special`,
+            `normalized`, `single_word`, `lstrip`, `rstrip`): tokens that a text is searched for
+            before it is split into words, as of textual inversion. Their ids are in `vocabulary`;
+            start and end token are passed over.
 
     Raises:
-        ValueError: an argument is out of range, or a special token is not in the vocabulary.
+        ValueError: an argument is out of range, or a special or added token is not in the
+            vocabulary.
 
     Source: openai/CLIP `clip/simple_tokenizer.py`, `clip/clip.py`.
     """
@@ -57,10 +61,14 @@ class CLIPTokenizer:
         end_token=END_TOKEN,
         cleaning="openai",
         allow_special=True,
+        added_tokens=(),
     ):
         if cleaning not in _CLEANINGS:
             raise ValueError(f"cleaning must be one of {_CLEANINGS}, got {cleaning!r}.")
-        for token in (start_token, end_token):
+        around = (start_token, end_token)
+        self.added_tokens = [one for one in added_tokens if one.get("content") not in around]
+        self._added = [AddedToken.from_dict(values) for values in self.added_tokens]
+        for token in (*around, *(token.content for token in self._added)):
             if token not in vocabulary:
                 raise ValueError(f"The special token {token!r} is not in the vocabulary.")
         self.vocabulary = vocabulary
@@ -76,7 +84,7 @@ class CLIPTokenizer:
         self.start_token_id, self.end_token_id = vocabulary[start_token], vocabulary[end_token]
         self.cleaning = cleaning
         self.allow_special = bool(allow_special)
-        self._backend = None
+        self._backend = self._split = None
         self._words = WordCache(self._encode_word)  # captions share most of theirs
         self._tokens = None
 
@@ -98,7 +106,7 @@ class CLIPTokenizer:
             ValueError: a damaged file; the message names it.
         """
         read = read_vocabulary(path)
-        found = dict(read.settings)
+        found = {"added_tokens": [token.to_dict() for token in read.added], **read.settings}
         pad_token = found.pop("pad_token", None)
         if "pad_token_id" not in found and pad_token in read.vocabulary:
             found["pad_token_id"] = read.vocabulary[pad_token]
@@ -174,7 +182,7 @@ class CLIPTokenizer:
     def get_config(self):
         """The settings beside vocabulary and merges, as constructor arguments."""
         names = ("context_length", "pad_token_id", "start_token", "end_token", "cleaning")
-        return {name: getattr(self, name) for name in (*names, "allow_special")}
+        return {name: getattr(self, name) for name in (*names, "allow_special", "added_tokens")}
 
     def save(self, directory):
         """Write `tokenizer.json` and `tokenizer_config.json`; `from_file(directory)` reads them.
@@ -184,10 +192,9 @@ class CLIPTokenizer:
         Args:
             directory: folder, made if missing.
         """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        specials = (self.start_token, self.end_token)
-        shared = build_backend(self.vocabulary, self.merges, specials, "huggingface", True)
+        shared = self._build_backend("huggingface", allow_special=True)
+        own = self.get_config()
+        del own["added_tokens"]  # they stand in the other file
         settings = {
             "tokenizer_class": "CLIPTokenizer",
             "model_max_length": self.context_length,
@@ -196,26 +203,29 @@ class CLIPTokenizer:
             "unk_token": self.end_token,
             # transformers treats its pad token as special everywhere; with id 0 that would be "!".
             "pad_token": self.end_token,
-            "keras_clip": self.get_config(),
+            "keras_clip": own,
         }
-        write_bytes(directory / "tokenizer.json", shared.to_str(pretty=False).encode("utf-8"))
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        write_bytes(directory / "tokenizer_config.json", text.encode("utf-8"))
+        write_tokenizer(directory, shared, settings)
 
     def _encode_all(self, texts):
         """Ids of every text, without start and end."""
         if self._backend is None:
-            specials = (self.start_token, self.end_token)
-            self._backend = build_backend(
-                self.vocabulary, self.merges, specials, self.cleaning, self.allow_special
-            )
+            self._backend = self._build_backend(self.cleaning, self.allow_special)
+            searched = [t for t in self._added if self.allow_special or not t.special]
+            self._split = TokenSplitter(searched, self.vocabulary, clean_text) if searched else None
         if self.cleaning == "huggingface":
             return [encoding.ids for encoding in self._backend.encode_batch_fast(texts)]
         # No piece crosses a space, so every word is encoded once and looked up afterwards.
         if len(self._words) > _MOST_CACHED_WORDS:
             self._words.clear()
         lookup = self._words.__getitem__
+        if self._split:
+            return [self._split.encode(text, lookup) for text in texts]
         return [list(chain.from_iterable(map(lookup, clean_words(text)))) for text in texts]
+
+    def _build_backend(self, cleaning, allow_special):
+        around, added = (self.start_token, self.end_token), self._added
+        return build_backend(self.vocabulary, self.merges, around, cleaning, allow_special, added)
 
     def _encode_word(self, word):
         """The ids of a cleaned word, special tokens in it replaced by theirs."""
@@ -235,5 +245,6 @@ class CLIPTokenizer:
             raise ValueError(
                 f"Token id {index} is not in the vocabulary of {self.vocabulary_size} ids."
             )
-        letters = symbol_bytes()
-        return bytes(letters[letter] for letter in self._tokens[index] if letter in letters)
+        if any(index == self.vocabulary[token.content] for token in self._added):
+            return self._tokens[index].encode("utf-8")
+        return token_bytes(self._tokens[index])

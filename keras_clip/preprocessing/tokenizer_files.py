@@ -8,11 +8,11 @@ from keras_clip.preprocessing.pipeline_files import (
     class_name,
     has_model_alone,
     is_known_class,
-    read_beside,
 )
 from keras_clip.preprocessing.pipeline_tokenizer import PipelineTokenizer
+from keras_clip.preprocessing.text_files import read_beside, read_json
 from keras_clip.preprocessing.tokenizer import CLIPTokenizer
-from keras_clip.preprocessing.vocabulary_files import KERAS_HUB, read_json
+from keras_clip.preprocessing.vocabulary_files import KERAS_HUB
 
 TOKENIZERS = (CLIPTokenizer, PipelineTokenizer)
 # Classes of transformers that say nothing of what is in the tokenizer.json.

@@ -1,27 +1,34 @@
 """Read a CLIP vocabulary from any of the files it is published in."""
 
-import gzip
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keras_clip.preprocessing.added_token_files import CONFIG, read_added_tokens
 from keras_clip.preprocessing.byte_alphabet import WORD_END, merged_vocabulary
+from keras_clip.preprocessing.text_files import read_beside, read_json, read_text
 
 START_TOKEN, END_TOKEN = "<|startoftext|>", "<|endoftext|>"
 # OpenAI's file holds more merges than the published models use: 49,408 ids less 514.
 _MOST_MERGES = 48_894
-_MOST_BYTES = 64 * 2**20
 KERAS_HUB = "assets/tokenizer"  # in its presets
 _NO_LIMIT = 10**6  # transformers writes a huge model_max_length where none is set
 
 
 @dataclass(frozen=True)
 class VocabularyFile:
-    """What a vocabulary file says: ids, merges, and the settings that stand beside them."""
+    """What a vocabulary file says: ids, merges, and the settings that stand beside them.
+
+    Args:
+        vocabulary: dict of token to id, added tokens included.
+        merges: list of (left, right) token pairs.
+        settings: constructor arguments of the tokenizer.
+        added: list of AddedToken, start and end included.
+    """
 
     vocabulary: dict
     merges: list
     settings: dict = field(default_factory=dict)
+    added: list = field(default_factory=list)
 
 
 def read_vocabulary(path):
@@ -49,6 +56,8 @@ def read_vocabulary(path):
     if path.suffix == ".json":
         return _read_tokenizer_json(path)
     merges = _read_merges(path)[:_MOST_MERGES]
+    if not merges:
+        raise ValueError(f"{path}: holds no merges, lines of two tokens behind a header.")
     return VocabularyFile(merged_vocabulary(merges, START_TOKEN, END_TOKEN), merges)
 
 
@@ -69,9 +78,7 @@ def _find(folder):
 def _read_pair(folder):
     vocabulary = read_json(folder / "vocab.json")
     merges = _read_merges(folder / "merges.txt")
-    return VocabularyFile(
-        _checked(vocabulary, merges, folder / "vocab.json"), merges, _read_settings(folder)
-    )
+    return _with_added(folder / "vocab.json", vocabulary, merges)
 
 
 def _read_keras_hub(folder):
@@ -93,20 +100,22 @@ def _read_tokenizer_json(path):
     try:
         pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
         merges = [(str(left), str(right)) for left, right in pairs]
-        added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-        vocabulary = {**model["vocab"], **added}
+        vocabulary, stored = dict(model["vocab"]), list(content.get("added_tokens") or ())
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged vocabulary or merges ({error!r}).") from error
-    return VocabularyFile(_checked(vocabulary, merges, path), merges, _read_settings(path.parent))
+    return _with_added(path, vocabulary, merges, stored)
+
+
+def _with_added(path, vocabulary, merges, stored=()):
+    """The VocabularyFile of a file and of what stands beside it."""
+    ids, tokens = read_added_tokens(path.parent, vocabulary, stored)
+    vocabulary = _checked({**vocabulary, **ids}, merges, path)
+    return VocabularyFile(vocabulary, merges, _read_settings(path.parent), tokens)
 
 
 def _read_settings(folder):
     """Settings from `tokenizer_config.json` beside the vocabulary, in the constructor's words."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    settings = {}
+    content, settings = read_beside(folder, CONFIG), {}
     length = content.get("model_max_length")
     if isinstance(length, int) and 0 < length < _NO_LIMIT:
         settings["context_length"] = length
@@ -131,41 +140,6 @@ def _read_merges(path, header=1):
             raise ValueError(f"{path}, line {number}: expected two tokens, got {line[:80]!r}.")
         merges.append(pair)
     return merges
-
-
-def read_text(path):
-    """Return the text of a file, unpacked where its name ends in `.gz`.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is damaged, empty or too large; the message names it.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"No vocabulary file at {path}.")
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES >> 20} MiB of text")
-        if not data:
-            raise ValueError("it is empty")
-        return data.decode("utf-8")
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable vocabulary file: {error}.") from error
-
-
-def read_json(path):
-    """Return the object in a JSON file as a dictionary; errors as `read_text`."""
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}.") from error
-    except RecursionError as error:
-        raise ValueError(f"{path} is not valid JSON: nested too deeply.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}.")
-    return content
 
 
 def _checked(vocabulary, merges, path):
