@@ -13,6 +13,7 @@ import small_models
 from keras_clip import CLIP, CLIPConfig, TextConfig, ViTConfig, from_preset
 from keras_clip.convert import open_checkpoint, write_npz, write_safetensors, write_torch_zip
 from keras_clip.convert.dialects import DIALECTS
+from keras_clip.convert.openai_answers import OFFICIAL
 from keras_clip.convert.table import read, write
 from keras_clip.identification import identify
 from keras_clip.models.naflex import NaFlexConfig
@@ -38,7 +39,11 @@ OPEN_CLIP = {
         "act_kwargs": {"approximate": "tanh"}, "norm_kwargs": {"eps": 1e-6},
     },
 }  # fmt: skip
-DESCRIBED = {"open_clip_siglip": {"open_clip_config.json": {"model_cfg": OPEN_CLIP}}}
+OPENAI = {"config.json": OFFICIAL}  # what its tensors leave open
+DESCRIBED = {
+    "open_clip_siglip": {"open_clip_config.json": {"model_cfg": OPEN_CLIP}},
+    "openai": OPENAI,
+}
 
 
 def text_of(projection_dim):
@@ -125,7 +130,8 @@ def stored(path):
     with open_checkpoint(path) as checkpoint:
         tensors = {n: tensor.read() for n, tensor in checkpoint.items()}
     files = {file.name: json.loads(file.read_text()) for file in path.glob("*config*.json")}
-    return tensors, files, arrays(from_preset(path))
+    files = OPENAI if path.suffix == ".pt" else files
+    return tensors, files, arrays(from_preset(path, config=files.get("config.json")))
 
 
 def describe(folder, files):

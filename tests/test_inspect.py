@@ -155,7 +155,7 @@ def test_every_file_of_the_reference(reference):
         try:
             report = command.inspect(path)
         except CheckpointError:
-            assert path.suffix == ".json"
+            assert path.suffix == ".json" or "legacy" in path.parts  # of formats that are not read
             continue
         assert agrees(report, path), path
         seen += 1

@@ -119,7 +119,7 @@ def _resolution(checkpoint):
     """The size of pictures that OpenAI's archives state, or None."""
     if MARKS[0] not in checkpoint:
         return None
-    side = int(checkpoint[MARKS[0]].read())
+    side = int(checkpoint[MARKS[0]].read().item())
     return side, side
 
 
