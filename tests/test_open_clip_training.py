@@ -10,6 +10,7 @@ from tiny_models import tiny_clip, tiny_pairs
 from keras_clip import export_checkpoint
 from keras_clip.models.clip import CLIP
 from keras_clip.models.config import CLIPConfig
+from keras_clip.preprocessing.image_config import ImageConfig
 from keras_clip.train.optimizer import adamw
 
 STEPS, PAIRS, BATCHES = 50, 12, 4
@@ -34,7 +35,8 @@ def model(scale):
     """A CLIP of two blocks a tower; `scale` are fields of its configuration."""
     sizes = {"hidden_dim": 32, "num_layers": 2, "num_heads": 2, "mlp_dim": 64}
     sizes["activation"] = "gelu"
-    made = tiny_clip(text=sizes, use_patch_bias=False, **sizes).config
+    image = ImageConfig(crop="timm")  # OpenCLIP's own, of pictures that are not square
+    made = tiny_clip(text=sizes, use_patch_bias=False, image=image, **sizes).config
     return CLIP(CLIPConfig(made.vision, made.text, **scale))
 
 
