@@ -125,8 +125,14 @@ def make(model, place, state):
     made = PLACES[place](MODELS[model]())
     random = np.random.default_rng(1)
     for weight in made.weights:
-        if "float" in weight.dtype and "scale" not in weight.path:
-            weight.assign(np.abs(random.normal(0.3, 0.1, weight.shape)))
+        if "float" not in weight.dtype or "scale" in weight.path:
+            continue
+        *inputs, _ = shape = weight.shape or (1,)
+        if inputs:  # as large as keeps activations finite after a step of training
+            values = random.normal(0, np.prod(inputs) ** -0.5, shape)
+        else:
+            values = np.abs(random.normal(0.3, 0.1, shape))  # variances among them
+        weight.assign(values.reshape(weight.shape))
     STATES[state](made)
     return made
 
