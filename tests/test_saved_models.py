@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 BACKEND = keras.backend.backend()
 # Every combination on torch; elsewhere what is compiled costs seconds each, on jax most.
 STEPS = list(itertools.product(MODELS, STATES))
-if BACKEND == "jax":
+if BACKEND != "torch":
     STEPS = [("vit", "lora"), ("clip", "frozen"), ("zero_shot_resnet", "plain"), ("text", "int8")]
 
 
