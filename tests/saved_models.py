@@ -125,7 +125,7 @@ def make(model, place, state):
     made = PLACES[place](MODELS[model]())
     random = np.random.default_rng(1)
     for weight in made.weights:
-        if "float" not in weight.dtype or "scale" in weight.path:
+        if "float" not in weight.dtype:
             continue
         *inputs, _ = shape = weight.shape or (1,)
         if inputs:  # as large as keeps activations finite after a step of training

@@ -13,6 +13,23 @@ from keras_clip.layers.rematerialized import Rematerialized
 from keras_clip.layers.stochastic_depth import StochasticDepth
 
 
+class Container(keras.layers.Layer):
+    """The layers at the end of a branch.
+
+    Its name is the one that Keras 3.15 gives a list in a file. Keras 3.12 leaves out what a list
+    inside of a tuple holds; so the files of all versions are the same.
+    """
+
+    def __init__(self, parts, **kwargs):
+        super().__init__(**kwargs)
+        for name, layer in parts.items():
+            setattr(self, name, layer)
+        self.built = True  # the block builds the parts, whose weights are named after it
+
+    def __iter__(self):
+        return iter(self._layers)
+
+
 @keras.saving.register_keras_serializable(package="keras_clip")
 class TransformerEncoderBlock(Rematerialized, KeepsState, keras.layers.Layer):
     """Attention and perceptron, each behind a norm and a residual: (B, N, D) -> (B, N, D).
@@ -75,13 +92,17 @@ class TransformerEncoderBlock(Rematerialized, KeepsState, keras.layers.Layer):
         self.norm2 = LayerNorm(self.epsilon, name="norm2", **common)
         self.mlp = MLP(self.mlp_dim, self.activation, self.dropout_rate, name="mlp", **common)
         # Each branch ends with what was asked for, so that a plain block pays for nothing.
-        self.branch_ends = ([], [])
-        for number, end in enumerate(self.branch_ends, 1):
+        ends = []
+        for number in (1, 2):
+            parts = {}
             if self.layer_scale is not None:
-                end.append(LayerScale(self.layer_scale, name=f"layer_scale{number}", **common))
+                name = f"layer_scale{number}"
+                parts["layer_scale"] = LayerScale(self.layer_scale, name=name, **common)
             if self.stochastic_depth_rate:
-                rate = self.stochastic_depth_rate
-                end.append(StochasticDepth(rate, name=f"stochastic_depth{number}", **common))
+                name, rate = f"stochastic_depth{number}", self.stochastic_depth_rate
+                parts["stochastic_depth"] = StochasticDepth(rate, name=name, **common)
+            ends.append(Container(parts, name=f"branch_end{number}") if parts else ())
+        self.branch_ends = tuple(ends)
 
     def build(self, input_shape):
         for layer in (self.norm1, self.attention, self.norm2, self.mlp):
