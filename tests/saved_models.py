@@ -127,7 +127,7 @@ def make(model, place, state):
     for weight in made.weights:
         if "float" not in weight.dtype:
             continue
-        *inputs, _ = shape = weight.shape or (1,)
+        *inputs, _ = shape = tuple(weight.shape) or (1,)
         if inputs:  # as large as keeps activations finite after a step of training
             values = random.normal(0, np.prod(inputs) ** -0.5, shape)
         else:
