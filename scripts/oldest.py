@@ -27,16 +27,8 @@ BACKENDS = ["jax", "tensorflow", "torch"]
 LEFT_OUT = {"test", "bench", "dev", "hub"}
 # They take minutes, and go over files and texts of our own rather than over other libraries.
 SLOWEST = ["readme", "hostile_pickles", "mutated_files", "mutated_models", "package"]
-# They ask what references answer today; the oldest transformers answers some of it otherwise.
-REFERENCES = ["added_tokens", "defaults", "head_activations", "pictures_elsewhere"]
-# The oldest JAX's collectives between processes on CPUs mix up their messages ("gloo").
-BROKEN = ["distribution"]
 # Old libraries call what newer ones beside them deprecate, which no version of ours can mend.
-ARGUMENTS = [
-    "-o",
-    "filterwarnings=default",
-    *(f"--ignore=tests/test_{x}.py" for x in SLOWEST + REFERENCES + BROKEN),
-]
+ARGUMENTS = ["-o", "filterwarnings=default", *(f"--ignore=tests/test_{x}.py" for x in SLOWEST)]
 
 
 def floors(project: dict, backend: str) -> dict[str, str]:

@@ -122,7 +122,13 @@ def some(every):
 def make(model, place, state):
     """A model with random weights, in its place, in its state."""
     keras.utils.set_random_seed(0)
-    made = PLACES[place](MODELS[model]())
+    made = randomized(PLACES[place](MODELS[model]()))
+    STATES[state](made)
+    return made
+
+
+def randomized(made):
+    """A model whose weights are no longer those that its initializers give."""
     random = np.random.default_rng(1)
     for weight in made.weights:
         if "float" not in weight.dtype:
@@ -133,7 +139,6 @@ def make(model, place, state):
         else:
             values = np.abs(random.normal(0.3, 0.1, shape))  # variances among them
         weight.assign(values.reshape(weight.shape))
-    STATES[state](made)
     return made
 
 

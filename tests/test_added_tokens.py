@@ -35,12 +35,12 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def library():
-    return pytest.importorskip("transformers")
+    return pytest.importorskip("transformers", minversion="5")
 
 
 def files(folder, added=TOKENS):
     """A directory of a tokenizer as transformers saves it, tokenizer.json and all."""
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", minversion="5")
     tiny_tokenizer().save(folder)
     theirs = transformers.CLIPTokenizer.from_pretrained(folder)
     theirs.add_tokens([_of_library(values) for values in added])

@@ -13,7 +13,7 @@ from keras_clip.convert.open_clip_config import CHOICES, FIXED, FREE
 
 @pytest.fixture(scope="module")
 def transformers():
-    return pytest.importorskip("transformers")
+    return pytest.importorskip("transformers", minversion="5")
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,8 @@ def several(request, tmp_path_factory):
     """What each process of several finds, by file, and their folder."""
     if keras.backend.backend() != "jax":
         pytest.skip("Keras distributes on JAX only")
+    # Before, messages of two collectives between processes on CPUs could be taken for each other.
+    pytest.importorskip("jax", minversion="0.6.2")
     folder = tmp_path_factory.mktemp("several")
     starts = [start("two_processes", folder, 2, **variables) for variables in coordinator()]
     with finished([*starts, start("eight_devices", folder, 8)]):

@@ -154,6 +154,9 @@ def test_what_the_first_version_called_frozen_is_known():
     frozen = [path for path, kept in config.pop("layer_state").items() if "trainable" in kept]
     again = type(vit).from_config({**config, "frozen": frozen})
     assert frozen_layers(again) == frozen_layers(vit)
+    config = tiny_vit(layer_scale=0.1).get_config()
+    again = type(vit).from_config({**config, "frozen": ["block_0/layer_scale1"]})
+    assert [w.path for w in again.non_trainable_weights] == ["block_0/layer_scale1/gamma"]
 
 
 def test_a_classifier_gives_its_tower_back_to_a_clip():

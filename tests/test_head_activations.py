@@ -29,7 +29,7 @@ PROBLEMS = {
 
 @pytest.fixture(scope="module")
 def transformers():
-    return pytest.importorskip("transformers")
+    return pytest.importorskip("transformers", minversion="5")
 
 
 def saved(transformers, name, problem, classes, folder):

@@ -172,6 +172,7 @@ SETTINGS = (
 @pytest.mark.parametrize("kind", [kind for kind in PROCESSORS if kind != "Siglip2ImageProcessor"])
 def test_files_of_transformers_are_read_as_their_class_reads_them(kind, values, named, tmp_path):
     """Fields that are left out, and sizes as older versions wrote them, included."""
+    pytest.importorskip("transformers", minversion="5")  # older ones forget how fields were written
     (tmp_path / "preprocessor_config.json").write_text(
         json.dumps({"image_processor_type": kind, **values})
     )

@@ -5,6 +5,8 @@ import json
 
 import keras
 
+from keras_clip.layers.container import Container
+
 KEY = "layer_state"  # in the configuration of a saved layer or model
 
 
@@ -20,7 +22,9 @@ def walk(layer, path=""):
 
 def _walk(layer, path, seen):
     for child in layer._flatten_layers(include_self=False, recursive=False):
-        if id(child) not in seen:
+        if isinstance(child, Container):
+            yield from _walk(child, path, seen)
+        elif id(child) not in seen:
             seen.add(id(child))
             yield f"{path}{child.name}", child
             yield from _walk(child, f"{path}{child.name}/", seen)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_clip.layers.attention import SelfAttention
+from keras_clip.layers.container import Container
 from keras_clip.layers.fusion import end_fusion
 from keras_clip.layers.layer_norm import LayerNorm
 from keras_clip.layers.layer_scale import LayerScale
@@ -11,23 +12,6 @@ from keras_clip.layers.layer_state import KeepsState
 from keras_clip.layers.mlp import MLP
 from keras_clip.layers.rematerialized import Rematerialized
 from keras_clip.layers.stochastic_depth import StochasticDepth
-
-
-class Container(keras.layers.Layer):
-    """The layers at the end of a branch.
-
-    Its name is the one that Keras 3.15 gives a list in a file. Keras 3.12 leaves out what a list
-    inside of a tuple holds; so the files of all versions are the same.
-    """
-
-    def __init__(self, parts, **kwargs):
-        super().__init__(**kwargs)
-        for name, layer in parts.items():
-            setattr(self, name, layer)
-        self.built = True  # the block builds the parts, whose weights are named after it
-
-    def __iter__(self):
-        return iter(self._layers)
 
 
 @keras.saving.register_keras_serializable(package="keras_clip")
