@@ -183,3 +183,11 @@ def test_a_loader_of_dictionaries_lasts_for_all_epochs(epochs):
     history = model.fit(loader(rows, batch_size=4), epochs=epochs, **more).history
     assert len(history["loss"]) == len(history["val_loss"]) == epochs
     assert model.optimizer.iterations == 2 * epochs
+
+
+def test_a_loader_of_pictures_alone_is_refused_by_name():
+    loader = pytest.importorskip("torch.utils.data").DataLoader
+    model = tiny_clip()
+    model.compile("sgd")
+    with pytest.raises(ValueError, match=r"no \['images', 'token_ids'\]"):
+        model.fit(loader(tiny_pairs(8)["images"], batch_size=4), shuffle=False, verbose=0)

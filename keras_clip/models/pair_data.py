@@ -61,7 +61,7 @@ def _batches(loader, repeat):
     while True:
         for batch in loader:
             batch = keras.tree.map_structure(_as_numpy, batch)
-            yield (batch,) if isinstance(batch, dict) else tuple(batch)
+            yield tuple(batch) if isinstance(batch, (list, tuple)) else (batch,)
         if not repeat:
             return
 
